@@ -1,0 +1,1 @@
+//! Answers `POST /infer` with the big model's detections.

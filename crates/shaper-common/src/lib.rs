@@ -1,0 +1,1 @@
+//! Token-bucket arithmetic and map layouts, the same source on both sides of the kernel boundary.

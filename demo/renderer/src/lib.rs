@@ -1,0 +1,1 @@
+//! Renders construction-site scenes with exact ground truth: training pictures and the demo clip.

@@ -1,0 +1,3 @@
+//! Renders construction-site scenes with exact ground truth: training pictures and the demo clip.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Video in, little model, hard-example mining, uplink, results.

@@ -1,0 +1,3 @@
+//! Video in, little model, hard-example mining, uplink, results.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Attaches, steers and reports the eBPF token bucket that limits a container's upload.
