@@ -1,0 +1,1 @@
+"""Training of the demo pair of detectors: from rendered pictures to safetensors files."""
