@@ -1,0 +1,104 @@
+use super::*;
+use crate::Family;
+use crate::testing::write_random_model;
+
+const CLASSES: [&str; 4] = ["person", "helmet", "helmet_on", "helmet_off"];
+
+fn load(family: Family, options: &LoadOptions) -> Result<Detector, LoadError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("random.safetensors");
+    write_random_model(&path, family, 0.125, &CLASSES, (96, 160), 1).unwrap();
+    Detector::load(&path, options)
+}
+
+/// A picture with something to see in it.
+fn picture(width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| image::Rgb([(x * 7) as u8, (y * 11) as u8, (x * y) as u8]))
+}
+
+#[test]
+fn both_families_load_and_detect() {
+    for family in Family::ALL {
+        let options = LoadOptions { score_threshold: Some(0.05), ..LoadOptions::default() };
+        let detector = load(family, &options).unwrap();
+        assert_eq!(detector.info().family, family.name());
+        assert_eq!((detector.info().input_height, detector.info().input_width), (96, 160));
+        assert_eq!(detector.info().classes, CLASSES);
+        let found = detector.detect(&[picture(320, 200)]).unwrap();
+        assert_eq!(found.len(), 1);
+        assert!(!found[0].is_empty(), "{family} found nothing");
+        for pair in found[0].windows(2) {
+            let ordered = pair[0].class_id < pair[1].class_id
+                || (pair[0].class_id == pair[1].class_id && pair[0].score >= pair[1].score);
+            assert!(ordered, "{pair:?}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_finds_what_single_pictures_find() {
+    for family in Family::ALL {
+        let options = LoadOptions { score_threshold: Some(0.05), ..LoadOptions::default() };
+        let detector = load(family, &options).unwrap();
+        let pictures = [picture(320, 200), picture(33, 77), picture(1, 1)];
+        let batch = detector.detect(&pictures).unwrap();
+        for (picture, found) in pictures.iter().zip(&batch) {
+            let single = detector.detect(std::slice::from_ref(picture)).unwrap();
+            assert_eq!(single[0].len(), found.len());
+            for (a, b) in single[0].iter().zip(found) {
+                assert_eq!(a.class_id, b.class_id);
+                assert!((a.score - b.score).abs() < 1e-5, "{a:?} {b:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_may_share_a_detector() {
+    let detector = load(Family::Yolov3Resnet18, &LoadOptions::default()).unwrap();
+    let expected = detector.detect(&[picture(64, 64)]).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert_eq!(detector.detect(&[picture(64, 64)]).unwrap(), expected));
+        }
+    });
+}
+
+#[test]
+fn no_pictures_are_no_work_and_a_picture_without_pixels_is_an_error() {
+    let detector = load(Family::Yolov3Resnet18, &LoadOptions::default()).unwrap();
+    assert!(detector.detect(&[]).unwrap().is_empty());
+    let error = detector.detect(&[picture(2, 2), RgbImage::new(0, 5)]).unwrap_err();
+    assert_eq!(error.to_string(), "picture 1 of the batch is 0x5: a picture needs at least one pixel");
+}
+
+#[test]
+fn options_replace_the_files_values() {
+    let options = LoadOptions { input: Some((64, 96)), ..LoadOptions::default() };
+    let detector = load(Family::Yolov3Darknet53, &options).unwrap();
+    assert_eq!((detector.info().input_height, detector.info().input_width), (64, 96));
+    detector.detect(&[picture(50, 40)]).unwrap();
+    for (options, message) in [
+        (LoadOptions { input: Some((64, 100)), ..LoadOptions::default() }, "option input: height 64"),
+        (LoadOptions { input: Some((0, 64)), ..LoadOptions::default() }, "option input: height 0"),
+        (
+            LoadOptions { score_threshold: Some(1.5), ..LoadOptions::default() },
+            "option score_threshold: 1.5 is not between 0 and 1",
+        ),
+        (
+            LoadOptions { iou_threshold: Some(f32::NAN), ..LoadOptions::default() },
+            "option iou_threshold: NaN is not between 0 and 1",
+        ),
+    ] {
+        let error = load(Family::Yolov3Resnet18, &options).unwrap_err().to_string();
+        assert!(error.starts_with(message), "{error}");
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+#[test]
+fn a_build_without_cuda_says_so() {
+    let options = LoadOptions { device: DeviceKind::Cuda(0), ..LoadOptions::default() };
+    let error = load(Family::Yolov3Resnet18, &options).unwrap_err().to_string();
+    assert!(error.starts_with("CUDA device 0: ") && error.contains("run on the processor"), "{error}");
+}

@@ -1,0 +1,103 @@
+//! A picture of any size to the network's input.
+//!
+//! The form of Sedna's helmet example and of tensorflow-yolov3: both scale with OpenCV's `resize`
+//! (`INTER_LINEAR`, on `f32`) to a size cut down to whole pixels, and paste that centred on grey.
+
+use image::RgbImage;
+
+/// Grey around the picture, before the division by 255.
+const FILL: f32 = 128.0;
+
+/// Width and height of the scaled picture, in whole pixels.
+///
+/// The product is cut, not rounded: 1280x720 for an input of 736x416 becomes 736x413, because
+/// `720 * 0.575` is `413.99…` in `f64`.
+fn scaled_size(image: (u32, u32), height: usize, width: usize) -> (usize, usize) {
+    let (image_width, image_height) = (f64::from(image.0), f64::from(image.1));
+    let scale = (width as f64 / image_width).min(height as f64 / image_height);
+    // A side of a very long picture would vanish.
+    (((image_width * scale) as usize).clamp(1, width), ((image_height * scale) as usize).clamp(1, height))
+}
+
+/// Scales `image`, which has pixels, into `planes`: `[3, height, width]`, red first, in `0..=1`.
+pub(crate) fn letterbox(image: &RgbImage, height: usize, width: usize, planes: &mut [f32]) {
+    let (scaled_width, scaled_height) = scaled_size(image.dimensions(), height, width);
+    let (left, top) = ((width - scaled_width) / 2, (height - scaled_height) / 2);
+    planes.fill(FILL / 255.0);
+    let columns = taps(image.width() as usize, scaled_width);
+    let rows = taps(image.height() as usize, scaled_height);
+    let pixels = image.as_raw();
+    let row_length = image.width() as usize * 3;
+    // The two source rows that an output row lies between, scaled across; the next output row often shares one.
+    let mut scaled = [Scaled::new(scaled_width), Scaled::new(scaled_width)];
+    for (y, row) in rows.iter().enumerate() {
+        if scaled[0].source != Some(row.first) {
+            scaled.swap(0, 1);
+        }
+        for (scaled, source) in scaled.iter_mut().zip([row.first, row.second]) {
+            if scaled.source != Some(source) {
+                scaled.fill(source, &pixels[source * row_length..][..row_length], &columns);
+            }
+        }
+        let [first, second] = &scaled;
+        for channel in 0..3 {
+            let start = (channel * height + top + y) * width + left;
+            let values = first.values[channel].iter().zip(&second.values[channel]);
+            for (target, (first, second)) in planes[start..start + scaled_width].iter_mut().zip(values) {
+                *target = (first * (1.0 - row.weight) + second * row.weight) / 255.0;
+            }
+        }
+    }
+}
+
+/// The two source pixels that an output pixel's centre lies between, on one axis.
+#[derive(Debug, Clone, Copy)]
+struct Tap {
+    first: usize,
+    second: usize,
+    /// The second's share.
+    weight: f32,
+}
+
+/// The taps of an axis of `target` pixels that shows `source` ones, as OpenCV computes them: centres at half
+/// pixels, borders repeated, positions in `f64` rounded once to `f32`.
+fn taps(source: usize, target: usize) -> Vec<Tap> {
+    let step = 1.0 / (target as f64 / source as f64);
+    (0..target)
+        .map(|position| {
+            let centre = ((position as f64 + 0.5) * step - 0.5) as f32;
+            let floor = centre.floor();
+            if floor < 0.0 {
+                return Tap { first: 0, second: 0, weight: 0.0 };
+            }
+            let first = floor as usize;
+            if first + 1 >= source {
+                return Tap { first: source - 1, second: source - 1, weight: 0.0 };
+            }
+            Tap { first, second: first + 1, weight: centre - floor }
+        })
+        .collect()
+}
+
+/// One source row scaled across, a vector a channel.
+#[derive(Debug)]
+struct Scaled {
+    source: Option<usize>,
+    values: [Vec<f32>; 3],
+}
+
+impl Scaled {
+    fn new(width: usize) -> Self {
+        Self { source: None, values: [(); 3].map(|()| vec![0.0; width]) }
+    }
+
+    fn fill(&mut self, source: usize, row: &[u8], columns: &[Tap]) {
+        self.source = Some(source);
+        for (channel, values) in self.values.iter_mut().enumerate() {
+            for (value, tap) in values.iter_mut().zip(columns) {
+                let at = |pixel: usize| f32::from(row[3 * pixel + channel]);
+                *value = at(tap.first) * (1.0 - tap.weight) + at(tap.second) * tap.weight;
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Small model files for tests.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, TensorView};
+
+use crate::Family;
+use crate::network::{Norm, Scale, convolutions};
+
+/// The anchors of the files: those of YOLOv3, strides 8, 16 and 32.
+const ANCHORS: &str = "[[[10,13],[16,30],[33,23]],[[30,61],[62,45],[59,119]],[[116,90],[156,198],[373,326]]]";
+
+/// Writes a valid model file with random weights, the same for the same arguments.
+///
+/// `width` is the channel multiplier (0.125 makes the smallest networks), `input` height and width in pixels.
+/// What such a model finds means nothing, but it finds something in most pictures: its thresholds are a score
+/// of 0.3 and an intersection over union of 0.4.
+///
+/// # Errors
+///
+/// If the file cannot be written.
+pub fn write_random_model(
+    path: &Path,
+    family: Family,
+    width: f64,
+    classes: &[&str],
+    input: (usize, usize),
+    seed: u64,
+) -> io::Result<()> {
+    let (tensors, metadata) = random_model(family, width, classes, input, seed);
+    write_model(path, &tensors, metadata)
+}
+
+/// A tensor's shape and values.
+pub(crate) type Tensors = HashMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// Tensors and metadata of a random model.
+pub(crate) fn random_model(
+    family: Family,
+    width: f64,
+    classes: &[&str],
+    (height, input_width): (usize, usize),
+    seed: u64,
+) -> (Tensors, HashMap<String, String>) {
+    let mut random = Random(seed);
+    let mut tensors = Tensors::new();
+    for spec in convolutions(Scale { family, width, classes: classes.len() }) {
+        let geometry = spec.geometry;
+        let mut insert = |suffix: &str, shape: Vec<usize>, centre: f32, spread: f32| {
+            let values = (0..shape.iter().product()).map(|_| centre + spread * random.next()).collect();
+            tensors.insert(format!("{}.{suffix}", spec.name), (shape, values));
+        };
+        // The standard deviation that keeps the variance through ReLU (He et al., 2015); a uniform
+        // distribution over ±1 has one of 1/√3.
+        let spread = (6.0 / geometry.depth() as f32).sqrt();
+        let shape = vec![geometry.out_channels, geometry.in_channels, geometry.kernel, geometry.kernel];
+        insert("weight", shape, 0.0, spread);
+        let channels = || vec![geometry.out_channels];
+        match spec.norm {
+            Norm::Batch => {
+                insert("bn.gamma", channels(), 0.8, 0.2);
+                insert("bn.beta", channels(), 0.0, 0.1);
+                insert("bn.mean", channels(), 0.0, 0.1);
+                insert("bn.variance", channels(), 1.0, 0.2);
+            }
+            Norm::Bias => insert("bias", channels(), 0.0, 0.1),
+            Norm::None => {}
+        }
+    }
+    let metadata = [
+        ("format", "sluice-detector".to_owned()),
+        ("format_version", "1".to_owned()),
+        ("name", format!("random-{seed}")),
+        ("family", family.to_string()),
+        ("width", width.to_string()),
+        ("classes", serde_json::json!(classes).to_string()),
+        ("input", serde_json::json!([height, input_width]).to_string()),
+        ("anchors", ANCHORS.to_owned()),
+        ("score_threshold", "0.3".to_owned()),
+        ("iou_threshold", "0.4".to_owned()),
+        ("max_boxes", "50".to_owned()),
+    ];
+    (tensors, metadata.map(|(key, value)| (key.to_owned(), value)).into())
+}
+
+/// Writes tensors of `f32` and metadata as safetensors.
+pub(crate) fn write_model(
+    path: &Path,
+    tensors: &Tensors,
+    metadata: HashMap<String, String>,
+) -> io::Result<()> {
+    let bytes: Vec<(&String, &Vec<usize>, Vec<u8>)> = tensors
+        .iter()
+        .map(|(name, (shape, values))| (name, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect()))
+        .collect();
+    let views = bytes
+        .iter()
+        .map(|(name, shape, bytes)| Ok((*name, TensorView::new(Dtype::F32, shape.to_vec(), bytes)?)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(io::Error::other::<safetensors::SafeTensorError>)?;
+    safetensors::serialize_to_file(views, Some(metadata), path).map_err(io::Error::other)
+}
+
+/// SplitMix64 (Steele, Lea and Flood, 2014): enough for weights that mean nothing.
+struct Random(u64);
+
+impl Random {
+    /// A value in `-1..1`.
+    fn next(&mut self) -> f32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^= bits >> 31;
+        // 24 bits fill the mantissa of an f32.
+        (bits >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+    }
+}
