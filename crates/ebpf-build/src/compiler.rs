@@ -34,11 +34,7 @@ pub(crate) struct Compiler {
     pub(crate) description: String,
 }
 
-/// Every compiler to try, best first, with the reason against each that does not do.
-///
-/// # Errors
-///
-/// None does; the error lists why.
+/// The first compiler that does, with the reason against each before it.
 pub(crate) fn find(paths: &Paths, reasons: &mut Vec<String>) -> Option<Compiler> {
     let mut seen = Vec::new();
     for rustc in installed(paths) {
