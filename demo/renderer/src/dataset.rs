@@ -47,19 +47,7 @@ pub fn picture(
 ) -> (RgbImage, Vec<Label>) {
     let mut rng = Rng::new(seed, number);
     let still = random_still(&mut rng, width, height);
-    let mut blur = Vec::new();
-    for scene in &still.blurred {
-        canvas.render(scene, &still.view);
-        blur.push(canvas.light.clone());
-    }
-    canvas.render(&still.scene, &still.view);
-    let share = 1.0 / (blur.len() + 1) as f32;
-    for other in &blur {
-        canvas.light.iter_mut().zip(other).for_each(|(sum, light)| *sum += *light);
-    }
-    if !blur.is_empty() {
-        canvas.light.iter_mut().for_each(|sum| *sum = *sum * share);
-    }
+    canvas.render_moving(&still.scene, &still.blurred, &still.view);
     let exposure = Sensor::meter(&canvas.light, still.exposure);
     let sensor = Sensor::random(exposure, still.dark, &mut rng);
     let labels = labels(&still.scene, &still.view, &canvas.surface);

@@ -1,5 +1,6 @@
 //! The ground: soil, sand, gravel, concrete or asphalt with stains, tracks and puddles.
 
+use crate::material::fraction;
 use crate::noise::noise;
 use crate::rng::Rng;
 use crate::vector::{Vec3, rgb, vec3};
@@ -84,7 +85,7 @@ impl Ground {
         }
         if self.slabs > 0.0 {
             let joint = |value: f32| {
-                let place = value / self.slabs - (value / self.slabs).floor();
+                let place = fraction(value / self.slabs);
                 let gap = place.min(1.0 - place) * self.slabs;
                 (1.0 - (gap - 0.012) / footprint.max(0.012)).clamp(0.0, 1.0) * (0.024 / footprint).min(1.0)
             };

@@ -125,7 +125,7 @@ impl Light {
     pub fn sky_colour(&self, direction: Vec3) -> Vec3 {
         let direction = direction.normalized();
         let height = direction.y.max(0.0);
-        let mut colour = self.horizon.mix(self.zenith, (1.0 - (-4.5 * height).exp()).min(1.0));
+        let mut colour = self.horizon.mix(self.zenith, 1.0 - left(4.5 * height));
         if self.clouds > 0.0 {
             let spread = 0.10 / (height + 0.12);
             let puff = noise(
@@ -137,7 +137,10 @@ impl Light {
         }
         let toward = direction.dot(self.to_sun).max(0.0);
         if self.sun.x > 0.4 {
-            let glare = toward.powi(8) * 0.18 + toward.powi(64) * 0.7 + toward.powi(1500) * 8.0;
+            let wide = toward.powi(8);
+            let narrow = wide.powi(8);
+            let disc = if narrow > 0.9 { narrow.powi(24) * 8.0 } else { 0.0 };
+            let glare = wide * 0.18 + narrow * 0.7 + disc;
             colour += self.sun * glare;
         }
         colour
@@ -146,9 +149,7 @@ impl Light {
     /// What the air leaves of a colour over a distance in metres.
     #[inline]
     pub fn through_air(&self, colour: Vec3, distance: f32) -> Vec3 {
-        // (1 - x/16)^16 for exp(-x)
-        let left = (1.0 - distance / (16.0 * self.visibility)).max(0.0);
-        self.horizon.mix(colour, left.powi(2).powi(2).powi(2).powi(2))
+        self.horizon.mix(colour, left(distance / self.visibility))
     }
 
     /// Light on a dull surface with this normal, where `shadow` is the sun's visible share and `open` the sky's.
@@ -157,4 +158,10 @@ impl Light {
         let sky = self.sky.mix(self.bounce, 0.5 - 0.5 * normal.y) * open;
         sky + self.sun * (normal.dot(self.to_sun).max(0.0) * shadow)
     }
+}
+
+/// Near `exp(-x)`, as `(1 - x/16)^16`: what is left of light after `x` mean free paths.
+#[inline]
+fn left(x: f32) -> f32 {
+    (1.0 - x / 16.0).max(0.0).powi(2).powi(2).powi(2).powi(2)
 }

@@ -154,7 +154,7 @@ fn repeat(value: f32, share: f32, footprint: f32) -> f32 {
 }
 
 /// The part of a value after the whole number below it.
-fn fraction(value: f32) -> f32 {
+pub fn fraction(value: f32) -> f32 {
     let rest = value - value as i32 as f32;
     if rest < 0.0 { rest + 1.0 } else { rest }
 }

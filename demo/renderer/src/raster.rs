@@ -51,6 +51,7 @@ pub struct Surface {
     /// Cover of each labelled object.
     pub cover: Vec<Cover>,
     stamp: Vec<u32>,
+    order: Vec<(f32, usize)>,
 }
 
 impl Surface {
@@ -70,41 +71,52 @@ impl Surface {
             let depth = if direction.y < -1e-6 { (-origin.y / direction.y).min(FAR) } else { FAR };
             self.depth[row * view.width..(row + 1) * view.width].fill(depth);
         }
+        // Labelled objects first, one after the other as `Counter` needs; then the rest from near to far, so that
+        // most of what is hidden is skipped without a search for hits.
+        self.order.clear();
         for (number, primitive) in scene.primitives.iter().enumerate() {
-            let bounds = match primitive.shape.bounds(view) {
-                Some(bounds) => bounds,
-                None if primitive.object.is_none() && is_in_front(&primitive.shape, view) => {
-                    view.full_bounds()
-                }
-                None => continue,
-            };
-            if let Some(object) = primitive.object {
-                let mut widen = |object: usize| {
-                    let cover = &mut self.cover[object];
-                    cover.bounds = Some(cover.bounds.map_or(bounds, |other| other.union(bounds)));
-                };
-                widen(object);
-                if let Some(parent) = scene.objects[object].parent {
-                    widen(parent);
-                }
-                let mut counter = Counter {
-                    object,
-                    parent: scene.objects[object].parent,
-                    stamp: &mut self.stamp,
-                    cover: &mut self.cover,
-                };
-                let (depths, identities) = (&mut self.depth, &mut self.identity);
-                scan(&primitive.shape, view, bounds, |pixel, hit| {
-                    counter.count(pixel, &scene.objects);
-                    keep(depths, identities, pixel, hit, number);
-                });
-            } else {
-                let (depths, identities) = (&mut self.depth, &mut self.identity);
-                scan(&primitive.shape, view, bounds, |pixel, hit| {
-                    keep(depths, identities, pixel, hit, number);
-                });
+            match primitive.object {
+                Some(object) => self.draw_object(scene, view, number, object),
+                None => self.order.push((primitive.shape.nearest(view), number)),
             }
         }
+        self.order.sort_unstable_by(|one, other| one.0.total_cmp(&other.0));
+        for &(nearest, number) in &self.order {
+            let shape = &scene.primitives[number].shape;
+            let bounds = match shape.bounds(view) {
+                Some(bounds) => bounds,
+                None if is_in_front(shape, view) => view.full_bounds(),
+                None => continue,
+            };
+            let start = shape.depth(view);
+            let (depths, identities) = (&mut self.depth, &mut self.identity);
+            scan(view, bounds, |pixel, (origin, direction)| {
+                if nearest < depths[pixel]
+                    && let Some(hit) = shape.hit(origin, direction, start)
+                {
+                    keep(depths, identities, pixel, hit, number);
+                }
+            });
+        }
+    }
+
+    fn draw_object(&mut self, scene: &Scene, view: &View, number: usize, object: usize) {
+        let shape = &scene.primitives[number].shape;
+        let parent = scene.objects[object].parent;
+        let Some(bounds) = shape.bounds(view) else { return };
+        for widened in [Some(object), parent].into_iter().flatten() {
+            let cover = &mut self.cover[widened];
+            cover.bounds = Some(cover.bounds.map_or(bounds, |other| other.union(bounds)));
+        }
+        let mut counter = Counter { object, parent, stamp: &mut self.stamp, cover: &mut self.cover };
+        let start = shape.depth(view);
+        let (depths, identities) = (&mut self.depth, &mut self.identity);
+        scan(view, bounds, |pixel, (origin, direction)| {
+            if let Some(hit) = shape.hit(origin, direction, start) {
+                counter.count(pixel, &scene.objects);
+                keep(depths, identities, pixel, hit, number);
+            }
+        });
     }
 
     /// Draws depths only, without ground: what the sun sees.
@@ -112,10 +124,13 @@ impl Surface {
         self.depth.clear();
         self.depth.resize(view.width * view.height, f32::INFINITY);
         for primitive in scene.primitives.iter().filter(|primitive| casts_shadow(&primitive.shape)) {
-            if let Some(bounds) = primitive.shape.bounds(view) {
-                let depths = &mut self.depth;
-                scan(&primitive.shape, view, bounds, |pixel, hit| {
-                    depths[pixel] = depths[pixel].min(hit.depth);
+            let shape = &primitive.shape;
+            if let Some(bounds) = shape.bounds(view) {
+                let (depths, start) = (&mut self.depth, shape.depth(view));
+                scan(view, bounds, |pixel, (origin, direction)| {
+                    if let Some(hit) = shape.hit(origin, direction, start) {
+                        depths[pixel] = depths[pixel].min(hit.depth);
+                    }
                 });
             }
         }
@@ -163,19 +178,15 @@ impl Counter<'_> {
     }
 }
 
-/// Calls `visit` with every pixel of the view whose ray meets the shape.
+/// Calls `visit` with every pixel of the view within the bounds, and its ray.
 #[inline(always)]
-fn scan(shape: &Shape, view: &View, bounds: Bounds, mut visit: impl FnMut(usize, Hit)) {
+fn scan(view: &View, bounds: Bounds, mut visit: impl FnMut(usize, (Vec3, Vec3))) {
     let clamp = |value: f32, limit: usize| (value.max(0.0) as usize).min(limit);
-    let columns = clamp(bounds.x_min.floor(), view.width)..clamp(bounds.x_max.ceil(), view.width);
-    let rows = clamp(bounds.y_min.floor(), view.height)..clamp(bounds.y_max.ceil(), view.height);
-    let start = shape.depth(view);
+    let columns = clamp(bounds.x_min, view.width)..clamp(bounds.x_max + 1.0, view.width);
+    let rows = clamp(bounds.y_min, view.height)..clamp(bounds.y_max + 1.0, view.height);
     for row in rows {
         for column in columns.clone() {
-            let (origin, direction) = view.ray(column as f32 + 0.5, row as f32 + 0.5);
-            if let Some(hit) = shape.hit(origin, direction, start) {
-                visit(row * view.width + column, hit);
-            }
+            visit(row * view.width + column, view.ray(column as f32 + 0.5, row as f32 + 0.5));
         }
     }
 }

@@ -17,7 +17,13 @@ pub struct Canvas {
     /// The picture, row by row, in linear light.
     pub light: Vec<Vec3>,
     shadows: Shadows,
+    /// The surface at other moments of the exposure, and how often each pixel was shaded.
+    other: Surface,
+    times: Vec<u8>,
 }
+
+/// Pixels around people that movement during the exposure can reach.
+const SMEAR: f32 = 14.0;
 
 impl Canvas {
     /// Renders the scene.
@@ -31,61 +37,47 @@ impl Canvas {
         let shader = Shader { scene, view, shadows: &self.shadows, pixel: 1.0 / view.scale };
         for row in 0..view.height {
             for column in 0..view.width {
-                let at = row * view.width + column;
-                let (identity, depth) = (self.surface.identity[at], self.surface.depth[at]);
-                let ray = view.ray(column as f32 + 0.5, row as f32 + 0.5);
-                self.light[at] = if self.is_edge(view, column, row, identity) {
-                    self.smooth(&shader, column, row)
-                } else {
-                    shader.colour(identity, depth, ray)
-                };
+                self.light[row * view.width + column] = shader.pixel(&self.surface, column, row);
             }
         }
     }
 
-    #[inline(always)]
-    fn is_edge(&self, view: &View, column: usize, row: usize, own: u32) -> bool {
-        let at = row * view.width + column;
-        let other = &self.surface.identity;
-        (column > 0 && other[at - 1] != own)
-            || (column + 1 < view.width && other[at + 1] != own)
-            || (row > 0 && other[at - view.width] != own)
-            || (row + 1 < view.height && other[at + view.width] != own)
-    }
-
-    /// The mean of four samples, each of which sees only the shapes of the neighbouring pixels.
-    fn smooth(&self, shader: &Shader<'_>, column: usize, row: usize) -> Vec3 {
-        let view = shader.view;
-        let mut candidates = [usize::MAX; 9];
-        let mut count = 0;
-        for y in row.saturating_sub(1)..(row + 2).min(view.height) {
-            for x in column.saturating_sub(1)..(column + 2).min(view.width) {
-                let identity = self.surface.identity[y * view.width + x];
-                if identity != NOTHING && !candidates[..count].contains(&shape_of(identity)) {
-                    candidates[count] = shape_of(identity);
-                    count += 1;
-                }
-            }
-        }
-        let mut starts = [0.0; 9];
-        for (start, &number) in starts.iter_mut().zip(&candidates[..count]) {
-            *start = shader.scene.primitives[number].shape.depth(view);
-        }
-        let mut sum = Vec3::default();
-        for (dx, dy) in SAMPLES {
-            let (origin, direction) = view.ray(column as f32 + dx, row as f32 + dy);
-            let ground = if direction.y < -1e-6 { (-origin.y / direction.y).min(FAR) } else { FAR };
-            let mut seen = (NOTHING, ground);
-            for (slot, &number) in candidates[..count].iter().enumerate() {
-                if let Some(hit) = shader.scene.primitives[number].shape.hit(origin, direction, starts[slot])
-                    && hit.depth < seen.1
+    /// Renders the scene with motion blur: the mean with the same scene at other moments of the exposure.
+    ///
+    /// The surface, and with it the ground truth, remains that of `scene`. Only the surroundings of people are shaded
+    /// again; shadows stay where they are.
+    pub fn render_moving(&mut self, scene: &Scene, moments: &[Scene], view: &View) {
+        self.render(scene, view);
+        self.times.clear();
+        self.times.resize(self.light.len(), 1);
+        for moment in moments {
+            let mut other = std::mem::take(&mut self.other);
+            other.draw(moment, view);
+            let shader = Shader { scene: moment, view, shadows: &self.shadows, pixel: 1.0 / view.scale };
+            let shaded = self.times.iter().max().map_or(1, |most| most + 1);
+            for (cover, object) in self.surface.cover.iter().zip(&scene.objects) {
+                let (Some(bounds), None) = (cover.bounds, object.parent) else { continue };
+                let clamp = |value: f32, limit: usize| (value.max(0.0) as usize).min(limit);
+                for row in clamp(bounds.y_min - SMEAR, view.height)..clamp(bounds.y_max + SMEAR, view.height)
                 {
-                    seen = (identity(number, hit.face), hit.depth);
+                    for column in
+                        clamp(bounds.x_min - SMEAR, view.width)..clamp(bounds.x_max + SMEAR, view.width)
+                    {
+                        let at = row * view.width + column;
+                        if self.times[at] < shaded {
+                            self.light[at] += shader.pixel(&other, column, row);
+                            self.times[at] = shaded;
+                        }
+                    }
                 }
             }
-            sum += shader.colour(seen.0, seen.1, (origin, direction));
+            self.other = other;
         }
-        sum * (1.0 / SAMPLES.len() as f32)
+        for (light, &times) in self.light.iter_mut().zip(&self.times) {
+            if times > 1 {
+                *light = *light * (1.0 / f32::from(times));
+            }
+        }
     }
 }
 
@@ -98,6 +90,63 @@ struct Shader<'a> {
 }
 
 impl Shader<'_> {
+    /// The colour of a pixel, with smooth edges.
+    #[inline(always)]
+    fn pixel(&self, surface: &Surface, column: usize, row: usize) -> Vec3 {
+        let at = row * self.view.width + column;
+        let identity = surface.identity[at];
+        if self.is_edge(surface, column, row, identity) {
+            return self.smooth(surface, column, row);
+        }
+        self.colour(identity, surface.depth[at], self.view.ray(column as f32 + 0.5, row as f32 + 0.5))
+    }
+
+    #[inline(always)]
+    fn is_edge(&self, surface: &Surface, column: usize, row: usize, own: u32) -> bool {
+        let view = self.view;
+        let at = row * view.width + column;
+        let other = &surface.identity;
+        (column > 0 && other[at - 1] != own)
+            || (column + 1 < view.width && other[at + 1] != own)
+            || (row > 0 && other[at - view.width] != own)
+            || (row + 1 < view.height && other[at + view.width] != own)
+    }
+
+    /// The mean of four samples, each of which sees only the shapes of the neighbouring pixels.
+    fn smooth(&self, surface: &Surface, column: usize, row: usize) -> Vec3 {
+        let view = self.view;
+        let mut candidates = [usize::MAX; 9];
+        let mut count = 0;
+        for y in row.saturating_sub(1)..(row + 2).min(view.height) {
+            for x in column.saturating_sub(1)..(column + 2).min(view.width) {
+                let identity = surface.identity[y * view.width + x];
+                if identity != NOTHING && !candidates[..count].contains(&shape_of(identity)) {
+                    candidates[count] = shape_of(identity);
+                    count += 1;
+                }
+            }
+        }
+        let mut starts = [0.0; 9];
+        for (start, &number) in starts.iter_mut().zip(&candidates[..count]) {
+            *start = self.scene.primitives[number].shape.depth(view);
+        }
+        let mut sum = Vec3::default();
+        for (dx, dy) in SAMPLES {
+            let (origin, direction) = view.ray(column as f32 + dx, row as f32 + dy);
+            let ground = if direction.y < -1e-6 { (-origin.y / direction.y).min(FAR) } else { FAR };
+            let mut seen = (NOTHING, ground);
+            for (slot, &number) in candidates[..count].iter().enumerate() {
+                if let Some(hit) = self.scene.primitives[number].shape.hit(origin, direction, starts[slot])
+                    && hit.depth < seen.1
+                {
+                    seen = (identity(number, hit.face), hit.depth);
+                }
+            }
+            sum += self.colour(seen.0, seen.1, (origin, direction));
+        }
+        sum * (1.0 / SAMPLES.len() as f32)
+    }
+
     #[inline]
     fn colour(&self, identity: u32, depth: f32, (origin, direction): (Vec3, Vec3)) -> Vec3 {
         let light = &self.scene.light;

@@ -82,6 +82,18 @@ impl Shape {
         (self.middle() - view.origin).dot(view.forward)
     }
 
+    /// A depth in a view that no point of the shape is in front of.
+    pub fn nearest(&self, view: &View) -> f32 {
+        let reach = match self {
+            Shape::Ellipsoid { axes, .. } => axes.iter().map(|axis| axis.length()).fold(0.0, f32::max),
+            Shape::RoundCone { ends, radii } | Shape::CappedCone { ends, radii } => {
+                0.5 * (ends[1] - ends[0]).length() + radii[0].max(radii[1])
+            }
+            Shape::Cuboid { half, .. } => half.length(),
+        };
+        self.depth(view) - reach
+    }
+
     /// Where the ray first meets the shape, of which the middle lies at the depth `start`.
     ///
     /// Far from the shape, single precision would lose thin ones; hence the search starts near it.
