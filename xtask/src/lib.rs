@@ -1,1 +1,32 @@
-//! Every chore as `cargo xtask …`: run-all, test, setup, build-ebpf, train-demo, render-demo.
+//! Every chore as `cargo xtask …`: run-all, test, setup, build-ebpf, train-demo, render-demo, report, clean.
+//!
+//! This crate builds before any system package is there and drives the other programs as processes.
+//!
+//! # Layout
+//!
+//! - [`cli`]: the command line
+//! - [`setup`], [`packages`]: what the machine needs, and installing it
+//! - [`machine`], [`workspace`]: what there is
+//! - [`run`]: one run: its network, its programs, its measurements
+//! - [`summary`]: what a run measured, as JSON
+//! - [`report`]: the same as a page
+//! - [`steps`]: `cargo xtask test`
+//! - [`demo`], [`train`]: how the demo clip and the demo pair are made
+//! - [`rate`], [`clock`], [`statistics`], [`interrupt`], [`terminal`]: small things that the above share
+
+pub mod cli;
+pub mod clock;
+pub mod demo;
+pub mod interrupt;
+pub mod machine;
+pub mod packages;
+pub mod rate;
+pub mod report;
+pub mod run;
+pub mod setup;
+pub mod statistics;
+pub mod steps;
+pub mod summary;
+pub mod terminal;
+pub mod train;
+pub mod workspace;

@@ -1,3 +1,37 @@
-//! Every chore as `cargo xtask …`: run-all, test, setup, build-ebpf, train-demo, render-demo.
+//! Every chore as `cargo xtask …`: run-all, test, setup, build-ebpf, train-demo, render-demo, report, clean.
 
-fn main() {}
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use xtask::cli::{Chore, Cli};
+use xtask::interrupt::Interrupted;
+use xtask::workspace::Workspace;
+use xtask::{demo, report, run, setup, steps, train};
+
+fn main() -> ExitCode {
+    match chore(Cli::parse().chore) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Interrupted>() => {
+            eprintln!("interrupted");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn chore(chore: Chore) -> Result<()> {
+    match chore {
+        Chore::RunAll(options) => run::run_all(&options),
+        Chore::Test { quick } => steps::test(&Workspace::locate()?, quick),
+        Chore::Setup => setup::setup(&Workspace::locate()?),
+        Chore::BuildEbpf => setup::build_ebpf(&Workspace::locate()?),
+        Chore::RenderDemo => demo::render(&Workspace::locate()?),
+        Chore::TrainDemo { minutes } => train::train(&Workspace::locate()?, minutes),
+        Chore::Report { directory } => report::write(&directory),
+        Chore::Clean => run::clean(),
+    }
+}

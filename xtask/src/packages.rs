@@ -1,0 +1,138 @@
+//! The system packages that Sluice builds and runs with, and why each is needed.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail};
+use nix::unistd::Uid;
+
+/// Debian's name of each package, and why it is needed.
+const PACKAGES: [(&str, &str); 14] = [
+    ("gcc", "links Rust programs and builds eBPF's linker"),
+    ("libc6-dev", "headers and start files for the above"),
+    ("pkg-config", "tells the build where GStreamer is"),
+    ("libgstreamer1.0-dev", "GStreamer: edge daemon and relay are built against it"),
+    ("libgstreamer-plugins-base1.0-dev", "its video and app libraries"),
+    ("libgstrtspserver-1.0-dev", "its RTSP server, for the relay"),
+    ("gstreamer1.0-tools", "gst-launch-1.0, for render-demo"),
+    ("gstreamer1.0-plugins-base", "reads containers, converts pictures"),
+    ("gstreamer1.0-plugins-good", "RTSP, RTP and MP4"),
+    ("gstreamer1.0-plugins-bad", "parses H.264"),
+    ("gstreamer1.0-plugins-ugly", "encodes H.264, for render-demo and tests"),
+    ("gstreamer1.0-libav", "decodes H.264"),
+    ("iproute2", "ip: the run's links and addresses"),
+    ("ffmpeg", "a second RTSP client and H.264 encoder, for tests"),
+];
+
+/// How old apt's package lists may be before they are fetched anew.
+const STALE: Duration = Duration::from_secs(3 * 86_400);
+
+/// Installs the packages that are missing; at once done if there are none.
+///
+/// # Errors
+///
+/// On a system without apt (with the whole list), without root (with the command), or if apt fails.
+pub fn install() -> Result<()> {
+    if !Path::new("/var/lib/dpkg/status").exists() || !crate::machine::has_program("apt-get") {
+        if other_system_has_all() {
+            println!("packages: not a Debian system, but GStreamer and `ip` are there");
+            return Ok(());
+        }
+        bail!(
+            "this system has no apt: install what these Debian packages hold, then run this again\n{}",
+            list()
+        );
+    }
+    let missing = missing()?;
+    if missing.is_empty() {
+        println!("packages: all {} are installed", PACKAGES.len());
+        return Ok(());
+    }
+    println!("packages: {} are missing", missing.len());
+    for (name, reason) in PACKAGES.iter().filter(|(name, _)| missing.contains(name)) {
+        println!("  {name:34} {reason}");
+    }
+    let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
+    arguments.extend(&missing);
+    let command = format!("apt-get {}", arguments.join(" "));
+    if !Uid::effective().is_root() {
+        bail!("installing packages needs root. Run:\n    sudo apt-get update && sudo {command}");
+    }
+    if lists_are_stale(Path::new("/var/lib/apt/lists")) {
+        apt(&["update"])?;
+    }
+    apt(&arguments)
+}
+
+fn apt(arguments: &[&str]) -> Result<()> {
+    println!("  $ apt-get {}", arguments.join(" "));
+    let status = Command::new("apt-get")
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .status()
+        .context("cannot run apt-get")?;
+    if !status.success() {
+        bail!("`apt-get {}` failed: its messages above say why", arguments.join(" "));
+    }
+    Ok(())
+}
+
+/// The packages that dpkg does not list as installed.
+fn missing() -> Result<Vec<&'static str>> {
+    let output = Command::new("dpkg-query")
+        .args(["--show", "--showformat", "${Package} ${db:Status-Status}\n"])
+        .args(PACKAGES.iter().map(|(name, _)| name))
+        .output()
+        .context("cannot run dpkg-query")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    // pkgconf took over the name pkg-config and provides it.
+    let provided = |name: &str| name == "pkg-config" && crate::machine::has_program("pkg-config");
+    let installed = |name: &str| text.lines().any(|line| line == format!("{name} installed"));
+    Ok(PACKAGES.iter().map(|(name, _)| *name).filter(|name| !installed(name) && !provided(name)).collect())
+}
+
+/// Whether apt has no package lists, or none that were fetched lately.
+fn lists_are_stale(directory: &Path) -> bool {
+    let newest = fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().contains("_Packages"))
+        .filter_map(|entry| entry.metadata().ok()?.modified().ok())
+        .max();
+    let age = |at: SystemTime| SystemTime::now().duration_since(at).unwrap_or_default();
+    newest.is_none_or(|at| age(at) > STALE)
+}
+
+/// Whether a system of another kind has been given the libraries and programs by hand.
+fn other_system_has_all() -> bool {
+    let libraries =
+        ["gstreamer-1.0", "gstreamer-app-1.0", "gstreamer-video-1.0", "gstreamer-rtsp-server-1.0"];
+    let found = Command::new("pkg-config").arg("--exists").args(libraries).status();
+    crate::machine::has_program("ip") && found.is_ok_and(|status| status.success())
+}
+
+fn list() -> String {
+    PACKAGES.iter().map(|(name, reason)| format!("    {name:34} {reason}")).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_grow_stale() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(lists_are_stale(&directory.path().join("none")));
+        fs::write(directory.path().join("lock"), "").unwrap();
+        assert!(lists_are_stale(directory.path()));
+        let path = directory.path().join("deb.debian.org_dists_bookworm_main_binary-amd64_Packages.lz4");
+        fs::write(&path, "").unwrap();
+        assert!(!lists_are_stale(directory.path()));
+        let old = SystemTime::now() - 2 * STALE;
+        fs::File::options().write(true).open(&path).unwrap().set_modified(old).unwrap();
+        assert!(lists_are_stale(directory.path()));
+    }
+}

@@ -1,0 +1,97 @@
+//! `run-all`: one run on this machine, from an empty network to a report.
+//!
+//! # Layout
+//!
+//! - [`plan`]: what the run will do, checked
+//! - [`rest`]: what it makes, written down so that nothing stays behind
+//! - [`network`], [`netns`], [`forwarding`]: bridge, veth and namespace
+//! - [`programs`], [`part`], [`confine`]: the programs as processes
+//! - [`session`]: the run itself, from the first program's start to the last one's end
+//! - [`uplink`], [`packet_socket`]: what passed the limit
+//! - [`samples`], [`model`]: the edge's counters, the models' metadata
+//! - [`finish`]: results into summary, score and report
+
+pub mod confine;
+pub mod finish;
+pub mod forwarding;
+pub mod model;
+pub mod netns;
+pub mod network;
+pub mod packet_socket;
+pub mod part;
+pub mod plan;
+pub mod programs;
+pub mod rest;
+pub mod samples;
+pub mod session;
+pub mod uplink;
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::cli::RunAll;
+use crate::interrupt::{Interrupt, Interrupted};
+use crate::machine::{self, Machine};
+use crate::terminal::stage;
+use crate::workspace::Workspace;
+use plan::Plan;
+use rest::Lock;
+use session::Session;
+
+/// The packages that a run is made of.
+const PACKAGES: [&str; 4] = ["cloud-daemon", "edge-daemon", "rtsp-relay", "shaper-agent"];
+
+/// Runs everything and reports.
+///
+/// # Errors
+///
+/// If the machine cannot hold a run, or a part of it fails; [`Interrupted`] after Ctrl-C, when the summary has
+/// been written all the same. Nothing of the run but its directory is left in any case.
+pub fn run_all(options: &RunAll) -> Result<()> {
+    let begin = Instant::now();
+    machine::require_root()?;
+    let interrupt = Interrupt::register()?;
+    let workspace = Workspace::locate()?;
+    let plan = Plan::new(options, &workspace)?;
+
+    stage("checking the machine");
+    let machine = Machine::read();
+    println!("   kernel {}, {} with {} CPUs", machine.kernel, machine.cpu, machine.cpus);
+    machine::check_kernel(&machine)?;
+    // Before anything else: it also removes what a killed run left, such as a program on our port.
+    let lock = Lock::take()?;
+    machine::check_port(programs::CLOUD_PORT)?;
+
+    stage("setting up");
+    crate::setup::setup(&workspace)?;
+    interrupt.check()?;
+    stage("building");
+    workspace.build_release(&PACKAGES).or_else(|error| interrupt.check().and(Err(error)))?;
+    interrupt.check()?;
+
+    plan.make_directories()?;
+    let mut session = Session::begin(&workspace, &plan, lock, &interrupt, begin)?;
+    let measured = session.measure(&plan, &interrupt)?;
+    if !plan.keep {
+        session.end()?;
+    }
+    finish::finish(&workspace, &plan, machine, measured, &interrupt)?;
+    if plan.keep {
+        session.keep(&interrupt)?;
+        return Ok(());
+    }
+    if interrupt.is_set() { Err(Interrupted.into()) } else { Ok(()) }
+}
+
+/// Removes what a killed run left.
+///
+/// # Errors
+///
+/// If a run is on, or something cannot be removed.
+pub fn clean() -> Result<()> {
+    machine::require_root()?;
+    drop(Lock::take()?);
+    println!("clean");
+    Ok(())
+}

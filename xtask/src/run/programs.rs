@@ -1,0 +1,174 @@
+//! The four programs of a run: how each is started and how one knows that it is ready.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::netns;
+use super::network::{HOST_LINK, NAMESPACE};
+use super::part::Part;
+use super::plan::Plan;
+use super::rest::Lock;
+use crate::interrupt::Interrupt;
+use crate::workspace::Workspace;
+
+/// The cloud daemon's port.
+pub const CLOUD_PORT: u16 = 5000;
+/// The relay's port, RTSP's own.
+const RTSP_PORT: u16 = 554;
+/// How long a program may take to be ready: reading a model from a slow disk is the longest.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the edge's first connection to the cloud may take.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+/// How often readiness is asked for.
+const STEP: Duration = Duration::from_millis(50);
+
+/// What starting a program needs.
+#[derive(Debug)]
+pub struct Starter<'a> {
+    /// Where the binaries are.
+    pub workspace: &'a Workspace,
+    /// What the run does.
+    pub plan: &'a Plan,
+    /// Where processes are written down.
+    pub lock: &'a mut Lock,
+    /// Ends the waiting.
+    pub interrupt: &'a Interrupt,
+}
+
+impl Starter<'_> {
+    /// Starts the cloud daemon and waits until it answers.
+    ///
+    /// # Errors
+    ///
+    /// If it ends, or is not ready in time.
+    pub fn cloud(&mut self) -> Result<Part> {
+        let mut command = self.command("cloud-daemon");
+        command.arg("--model").arg(&self.plan.big).args(["--listen", &format!("0.0.0.0:{CLOUD_PORT}")]);
+        let mut part = self.start("cloud-daemon", command, None)?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, CLOUD_PORT));
+        self.wait(&mut part, |_| is_ready(address))?;
+        Ok(part)
+    }
+
+    /// Starts the relay that plays `video` on the bridge's `address`, waits until clients may connect, and
+    /// gives the stream's URL too.
+    ///
+    /// # Errors
+    ///
+    /// If it ends, or is not ready in time.
+    pub fn relay(&mut self, video: &Path, address: Ipv4Addr) -> Result<(Part, String)> {
+        let listen = format!("{address}:{RTSP_PORT}");
+        let mut play = std::ffi::OsString::from("/video1=");
+        play.push(video);
+        let mut command = self.command("rtsp-relay");
+        command.args(["--listen", &listen, "--play"]).arg(play);
+        let mut part = self.start("rtsp-relay", command, None)?;
+        self.wait(&mut part, |part| part.lines().any(|line| line.starts_with("ready ")))?;
+        Ok((part, format!("rtsp://{listen}/video1")))
+    }
+
+    /// Starts the shaper on the veth's host end, waits until the limit is in force, and gives what it allows at
+    /// once, in bytes, if it says so.
+    ///
+    /// # Errors
+    ///
+    /// If it ends, or is not ready in time.
+    pub fn shaper(&mut self, rate: &str) -> Result<(Part, Option<u64>)> {
+        let mut command = self.command("shaper-agent");
+        command.args(["--iface", HOST_LINK, "--rate", rate, "--json"]);
+        let mut part = self.start("shaper-agent", command, None)?;
+        let mut burst = None;
+        self.wait(&mut part, |part| {
+            part.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(&line).ok()).any(
+                |event| {
+                    burst = event["burst_bytes"].as_u64();
+                    event["event"] == "attached"
+                },
+            )
+        })?;
+        Ok((part, burst))
+    }
+
+    /// Starts the edge daemon inside the namespace.
+    ///
+    /// # Errors
+    ///
+    /// If the cloud cannot be reached from there, or the program not be started.
+    pub fn edge(&mut self, video: &str, cloud: Ipv4Addr) -> Result<Part> {
+        let address = SocketAddr::from((cloud, CLOUD_PORT));
+        netns::inside(NAMESPACE, || {
+            TcpStream::connect_timeout(&address, CONNECT_PATIENCE).with_context(|| {
+                format!("{address} cannot be reached from the edge's namespace: a firewall on this machine may drop it")
+            })
+        })?;
+        let mut command = self.command("edge-daemon");
+        command
+            .args(["--video-url", video, "--rtsp-transport", self.plan.rtsp_transport, "--model"])
+            .arg(&self.plan.little)
+            .args(["--cloud-url", &format!("http://{address}")])
+            .args(["--hem-name", &self.plan.hem.name, "--hem-parameters", &self.plan.hem.parameters])
+            .arg("--status-json")
+            .arg("--out")
+            .arg(&self.plan.out);
+        let path = netns::path(NAMESPACE);
+        let namespace = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        self.start("edge-daemon", command, Some(namespace))
+    }
+
+    fn command(&self, binary: &str) -> Command {
+        let mut command = Command::new(self.workspace.binary(binary));
+        // The programs read these too, as Sedna's do: what the caller's shell has set must not leak in.
+        for name in ["MODEL_URL", "input_shape", "video_url", "HEM_NAME", "HEM_PARAMETERS", "BIG_MODEL_IP"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    fn start(&mut self, name: &'static str, command: Command, namespace: Option<File>) -> Result<Part> {
+        self.interrupt.check()?;
+        Part::start(name, command, namespace, &self.plan.logs(), self.lock)
+    }
+
+    /// Waits until `ready` says so.
+    fn wait(&self, part: &mut Part, mut ready: impl FnMut(&Part) -> bool) -> Result<()> {
+        let begin = Instant::now();
+        loop {
+            if ready(part) {
+                println!(
+                    "   {} is ready after {:.1} s (pid {})",
+                    part.name(),
+                    begin.elapsed().as_secs_f64(),
+                    part.pid()
+                );
+                return Ok(());
+            }
+            part.check()?;
+            self.interrupt.check()?;
+            if begin.elapsed() > PATIENCE {
+                bail!(part.failure(&format!("was not ready within {} s", PATIENCE.as_secs())));
+            }
+            std::thread::sleep(STEP);
+        }
+    }
+}
+
+/// Whether `GET /readyz` is answered with 200.
+fn is_ready(address: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(
+            format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes(),
+        )?;
+        let mut status = [0; 12];
+        stream.read_exact(&mut status)?;
+        Ok(&status == b"HTTP/1.1 200")
+    };
+    ask().unwrap_or(false)
+}

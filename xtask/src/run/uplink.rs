@@ -1,0 +1,241 @@
+//! What went over the uplink, seen from the host's side of the limit: the links' own counters, and a trace of
+//! the packets that reached the bridge.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, anyhow};
+
+use super::network::{BRIDGE, HOST_LINK};
+use super::packet_socket::{PacketSocket, Received};
+
+/// Bytes of an Ethernet header. A bridge counts what it receives without it.
+const ETHERNET: u64 = 14;
+
+/// Counters of both ends of the limit at one moment.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counters {
+    /// Packets that the edge sent, before the limit.
+    sent: u64,
+    /// Packets that passed it.
+    passed: u64,
+    /// Bytes that passed it, Ethernet headers left out.
+    bytes: u64,
+}
+
+impl Counters {
+    /// Reads them from sysfs.
+    ///
+    /// # Errors
+    ///
+    /// If a link has gone.
+    pub fn read() -> Result<Self> {
+        let counter = |link: &str, name: &str| -> Result<u64> {
+            let path = format!("/sys/class/net/{link}/statistics/{name}");
+            let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+            text.trim().parse().with_context(|| format!("{path} is not a number"))
+        };
+        Ok(Self {
+            passed: counter(BRIDGE, "rx_packets")?,
+            bytes: counter(BRIDGE, "rx_bytes")?,
+            sent: counter(HOST_LINK, "rx_packets")?,
+        })
+    }
+
+    /// What was counted since `earlier`.
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            sent: self.sent.saturating_sub(earlier.sent),
+            passed: self.passed.saturating_sub(earlier.passed),
+            bytes: self.bytes.saturating_sub(earlier.bytes),
+        }
+    }
+
+    /// Bytes that passed with one Ethernet header for each packet; of a segmented packet the kernel counts one
+    /// set of headers only.
+    pub fn frame_bytes(&self) -> u64 {
+        self.bytes + ETHERNET * self.passed
+    }
+
+    /// Packets that the limit took.
+    pub fn dropped(&self) -> u64 {
+        self.sent.saturating_sub(self.passed)
+    }
+}
+
+/// A trace being taken.
+#[derive(Debug)]
+pub struct Tracer {
+    stop: Arc<AtomicBool>,
+    bytes: Arc<AtomicU64>,
+    thread: JoinHandle<Result<Trace>>,
+}
+
+/// A finished trace.
+#[derive(Debug, Default)]
+pub struct Trace {
+    /// Seconds from the start, and bytes on the wire, of each packet.
+    pub packets: Vec<(f64, u64)>,
+    /// Bytes as the links count them: a segmented packet with one set of headers.
+    pub frame_bytes: u64,
+    /// Packets that the trace missed.
+    pub lost: u64,
+}
+
+impl Trace {
+    /// Bytes on the wire: every segment with headers of its own.
+    pub fn wire_bytes(&self) -> u64 {
+        self.packets.iter().map(|(_, bytes)| bytes).sum()
+    }
+}
+
+impl Tracer {
+    /// Starts a thread that writes what the bridge receives to `path`, times counted from `start`.
+    ///
+    /// # Errors
+    ///
+    /// If the socket or the file cannot be opened.
+    pub fn start(path: &Path, start: SystemTime) -> Result<Self> {
+        let index = nix::net::if_::if_nametoindex(BRIDGE).with_context(|| format!("no link {BRIDGE}"))?;
+        let socket =
+            PacketSocket::open(index).with_context(|| format!("cannot trace the packets of {BRIDGE}"))?;
+        let file = File::create(path).with_context(|| format!("cannot make {}", path.display()))?;
+        let (stop, bytes) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let thread = std::thread::spawn({
+            let (stop, bytes, path) = (Arc::clone(&stop), Arc::clone(&bytes), path.to_owned());
+            move || {
+                trace(&socket, file, start, &stop, &bytes)
+                    .with_context(|| format!("the packet trace {} failed", path.display()))
+            }
+        });
+        Ok(Self { stop, bytes, thread })
+    }
+
+    /// Bytes on the wire so far.
+    pub fn wire_bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether the trace has ended before it was asked to: it has failed.
+    pub fn has_failed(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Ends the trace.
+    ///
+    /// # Errors
+    ///
+    /// If it could not be written or the socket failed.
+    pub fn finish(self) -> Result<Trace> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or_else(|_| Err(anyhow!("the packet trace panicked")))
+    }
+}
+
+fn trace(
+    socket: &PacketSocket,
+    file: File,
+    start: SystemTime,
+    stop: &AtomicBool,
+    bytes: &AtomicU64,
+) -> Result<Trace> {
+    let mut csv = BufWriter::new(file);
+    writeln!(csv, "t,bytes")?;
+    let start = start.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let (mut buffer, mut trace) = (PacketSocket::buffer(), Trace::default());
+    loop {
+        // Read before the socket: what came in before the order to stop is still taken.
+        let stopping = stop.load(Ordering::Relaxed);
+        while let Some(packet) = socket.receive(&mut buffer)? {
+            let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let at = packet.at.unwrap_or_else(now).as_secs_f64() - start;
+            let on_wire = wire_bytes(&packet);
+            trace.frame_bytes += packet.length as u64;
+            trace.packets.push((at, on_wire));
+            bytes.fetch_add(on_wire, Ordering::Relaxed);
+            writeln!(csv, "{at:.6},{on_wire}")?;
+        }
+        csv.flush()?;
+        trace.lost += u64::from(socket.lost());
+        if stopping {
+            // Packets of two processors can arrive a little out of order.
+            trace.packets.sort_by(|a, b| a.0.total_cmp(&b.0));
+            return Ok(trace);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Bytes on the wire of `packet`: each segment of an offloaded packet repeats all headers.
+fn wire_bytes(packet: &Received<'_>) -> u64 {
+    let length = packet.length as u64;
+    match header_bytes(packet.headers) {
+        Some(headers) if packet.segment > 0 && packet.length > headers => {
+            let segments = (packet.length - headers).div_ceil(packet.segment);
+            length + (segments as u64 - 1) * headers as u64
+        }
+        _ => length,
+    }
+}
+
+/// Ethernet, IP and transport header bytes of a TCP or UDP packet over IPv4 or IPv6 without extensions.
+fn header_bytes(packet: &[u8]) -> Option<usize> {
+    let link = ETHERNET as usize;
+    let network = packet.get(link..)?;
+    let (protocol, length) = match (packet.get(12..14)?, network.first()?) {
+        ([0x08, 0x00], version) => (*network.get(9)?, usize::from(version & 0x0F) * 4),
+        ([0x86, 0xDD], _) => (*network.get(6)?, 40),
+        _ => return None,
+    };
+    let transport = match protocol {
+        6 => usize::from(network.get(length + 12)? >> 4) * 4,
+        17 => 8,
+        _ => return None,
+    };
+    Some(link + length + transport)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp4() -> Vec<u8> {
+        let mut packet = vec![0; 66];
+        packet[12] = 0x08;
+        packet[14] = 0x45;
+        packet[23] = 6;
+        packet[14 + 20 + 12] = 0x80; // 32 bytes: with time stamps
+        packet
+    }
+
+    #[test]
+    fn each_segment_repeats_the_headers() {
+        let headers = tcp4();
+        let packet = |length, segment| Received { at: None, length, segment, headers: &headers };
+        assert_eq!(header_bytes(&headers), Some(66));
+        assert_eq!(wire_bytes(&packet(1514, 0)), 1514);
+        assert_eq!(wire_bytes(&packet(66 + 2 * 1448, 1448)), 2 * 1514);
+        assert_eq!(wire_bytes(&packet(66 + 2 * 1448 + 1, 1448)), 2 * 1514 + 67);
+    }
+
+    #[test]
+    fn other_packets_count_as_they_are() {
+        let arp = [&[0; 12][..], &[0x08, 0x06], &[0; 28]].concat();
+        assert_eq!(header_bytes(&arp), None);
+        assert_eq!(wire_bytes(&Received { at: None, length: 42, segment: 0, headers: &arp }), 42);
+        assert_eq!(header_bytes(&tcp4()[..30]), None);
+    }
+
+    #[test]
+    fn counters_subtract() {
+        let earlier = Counters { sent: 10, passed: 8, bytes: 1000 };
+        let later = Counters { sent: 30, passed: 20, bytes: 3000 };
+        let run = later.since(&earlier);
+        assert_eq!((run.dropped(), run.frame_bytes()), (8, 2000 + 12 * 14));
+    }
+}
