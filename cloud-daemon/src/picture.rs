@@ -1,0 +1,133 @@
+//! An encoded picture to pixels.
+//!
+//! JPEG, PNG and WebP, told apart by their content. Every form of them ends as 8-bit RGB: grey, palette, 16-bit and
+//! CMYK pictures are converted, an alpha channel is dropped, of an animation the first frame is taken. The EXIF
+//! orientation is applied: size and boxes are those of the upright picture.
+
+use std::io::Cursor;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+
+use crate::jpeg;
+use crate::refusal::Refusal;
+
+/// What decoding may hold for each pixel, in bytes: 8 for 16-bit RGBA or for a progressive JPEG's coefficients,
+/// and the RGB picture.
+pub const DECODING_BYTES_PER_PIXEL: u64 = 12;
+/// What a decoded picture holds for each pixel, in bytes.
+pub const DECODED_BYTES_PER_PIXEL: u64 = 3;
+
+/// What the parts of a file before its pixels may unpack to (colour profiles are compressed in PNG), in bytes.
+const METADATA_BYTES: u64 = 16 << 20;
+
+/// A picture's header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    format: ImageFormat,
+    /// Pixels in a row, as stored.
+    pub width: u32,
+    /// Rows, as stored.
+    pub height: u32,
+}
+
+impl Header {
+    /// Reads the header of `file` without unpacking any pixels.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::UnsupportedFormat`], [`Refusal::Undecodable`], and [`Refusal::TooManyPixels`] if there are more
+    /// than `max_pixels`.
+    pub fn read(file: &[u8], max_pixels: u64) -> Result<Self, Refusal> {
+        let format = format_of(file)?;
+        let decoder = decoder(file, format, METADATA_BYTES)?;
+        let (width, height) = decoder.dimensions();
+        if u64::from(width) * u64::from(height) > max_pixels {
+            return Err(Refusal::TooManyPixels { width, height, limit: max_pixels });
+        }
+        Ok(Self { format, width, height })
+    }
+
+    /// How many pixels the picture has.
+    pub fn pixels(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+
+    /// The upright picture of `file`, whose header this is.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Undecodable`] if the file is broken or cut short.
+    pub fn decode(&self, file: &[u8]) -> Result<RgbImage, Refusal> {
+        let cut_short = || undecodable(self.format, "it is cut short; send the whole file");
+        let whole = match self.format {
+            ImageFormat::Jpeg => jpeg::is_whole(file),
+            ImageFormat::WebP => is_whole_riff(file),
+            _ => true,
+        };
+        if !whole {
+            return Err(cut_short());
+        }
+        let mut decoder =
+            decoder(file, self.format, METADATA_BYTES + self.pixels() * DECODING_BYTES_PER_PIXEL)?;
+        // A picture is no worse for a broken note on how it was held.
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let decoded = DynamicImage::from_decoder(decoder).map_err(|error| broken(self.format, &error))?;
+        let mut upright = DynamicImage::ImageRgb8(decoded.into_rgb8());
+        upright.apply_orientation(orientation);
+        Ok(upright.into_rgb8())
+    }
+}
+
+/// The format of `file`, by its first bytes.
+fn format_of(file: &[u8]) -> Result<ImageFormat, Refusal> {
+    match image::guess_format(file) {
+        Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) => Ok(format),
+        Ok(other) => Err(Refusal::UnsupportedFormat { found: format!("a {} picture", name(other)) }),
+        Err(_) => {
+            let start = &file[..file.len().min(512)];
+            let text = match std::str::from_utf8(start) {
+                Ok(_) => true,
+                Err(error) => error.error_len().is_none() && error.valid_up_to() > 0,
+            };
+            let found = if text { "text" } else { "of an unknown format" };
+            Err(Refusal::UnsupportedFormat { found: found.into() })
+        }
+    }
+}
+
+/// A decoder that has read the header and unpacks no more than `max_bytes`.
+fn decoder(file: &[u8], format: ImageFormat, max_bytes: u64) -> Result<impl ImageDecoder + '_, Refusal> {
+    let mut reader = ImageReader::with_format(Cursor::new(file), format);
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(max_bytes);
+    reader.limits(limits);
+    reader.into_decoder().map_err(|error| broken(format, &error))
+}
+
+/// Whether a RIFF file has as many bytes as its header says (WebP container specification).
+fn is_whole_riff(file: &[u8]) -> bool {
+    let size = file.get(4..8).and_then(|size| size.try_into().ok()).map(u32::from_le_bytes);
+    size.is_some_and(|size| file.len() as u64 >= u64::from(size) + 8)
+}
+
+fn broken(format: ImageFormat, error: &image::ImageError) -> Refusal {
+    undecodable(format, &error.to_string())
+}
+
+fn undecodable(format: ImageFormat, reason: &str) -> Refusal {
+    Refusal::Undecodable { format: name(format), reason: reason.into() }
+}
+
+fn name(format: ImageFormat) -> &'static str {
+    match format {
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::Png => "PNG",
+        ImageFormat::WebP => "WebP",
+        ImageFormat::Gif => "GIF",
+        ImageFormat::Bmp => "BMP",
+        ImageFormat::Tiff => "TIFF",
+        ImageFormat::Avif => "AVIF",
+        other => other.to_mime_type(),
+    }
+}
