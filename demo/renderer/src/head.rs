@@ -1,9 +1,10 @@
 //! Heads and what is worn on them; also helmets that nobody wears.
 
 use crate::material::{Material, grey};
+use crate::rng::Rng;
 use crate::scene::{Builder, Class, Scene};
-use crate::vector::{Frame, Vec3};
-use crate::wardrobe::{HairCut, Headwear, Looks, helmet_material};
+use crate::vector::{Frame, UP, Vec3};
+use crate::wardrobe::{HairCut, Headwear, Looks, helmet_colour, helmet_material};
 
 /// Adds a head with its middle in the frame's origin.
 pub fn add(scene: &mut Scene, looks: &Looks, object: usize, frame: &Frame, scale: f32) {
@@ -57,6 +58,21 @@ pub fn loose_helmet(scene: &mut Scene, frame: &Frame, colour: Vec3) {
     let object = scene.object(Class::Helmet, None);
     let mut builder = scene.build(*frame, Some(object));
     helmet(&mut builder, frame, 1.0, colour);
+}
+
+/// Lays a helmet down at a place on the ground or on a thing: on its rim, askew or upside down.
+pub fn lay_helmet(scene: &mut Scene, place: Vec3, rng: &mut Rng) {
+    let colour = helmet_colour(rng);
+    let frame = Frame::upright(place, rng.range(-3.1, 3.1));
+    let frame = match rng.below(10) {
+        0..6 => frame.moved(place + UP * 0.012),
+        6..8 => frame.moved(place + UP * 0.10).rolled(rng.range(0.7, 1.5) * rng.sign()),
+        _ => frame.moved(place + UP * 0.135).rolled(3.0 + rng.range(-0.3, 0.3)),
+    };
+    if place.y < 0.01 {
+        scene.contact(place, 0.28, 0.7);
+    }
+    loose_helmet(scene, &frame, colour);
 }
 
 /// The shell: a dome with a brim all round, a peak in front and ribs on top.

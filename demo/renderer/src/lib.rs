@@ -11,16 +11,19 @@
 //! - `wardrobe`, `pose`, `figure`, `head`, `carry`: people
 //! - `props`, `site`: things and background
 //! - `stage`, `dataset`: random stills
+//! - `motion`, `script`, `clip`: the demo clip
 //! - `truth`: labels and COCO files
 
 pub mod camera;
 pub mod carry;
+pub mod clip;
 pub mod dataset;
 pub mod figure;
 pub mod ground;
 pub mod head;
 pub mod light;
 pub mod material;
+pub mod motion;
 pub mod noise;
 pub mod pose;
 pub mod props;
@@ -28,6 +31,7 @@ pub mod raster;
 pub mod render;
 pub mod rng;
 pub mod scene;
+pub mod script;
 pub mod sensor;
 pub mod shadow;
 pub mod shape;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use demo_renderer::{dataset, render::Canvas};
+use demo_renderer::{clip, dataset, render::Canvas};
 
 /// Renders construction-site scenes with exact ground truth.
 #[derive(Debug, Parser)]
@@ -20,6 +20,8 @@ struct Cli {
 enum Command {
     /// Random stills as JPEG files with truth.coco.json, to train and to test detectors on
     Dataset(DatasetArgs),
+    /// The scripted demo clip as raw RGB24 frames, with its ground truth
+    Clip(ClipArgs),
     /// One random still as PNG, to look at
     Still(StillArgs),
 }
@@ -47,6 +49,31 @@ struct DatasetArgs {
     /// Best JPEG quality; half of the pictures get down to half of it
     #[arg(long, default_value_t = 92, value_parser = clap::value_parser!(u8).range(1..=100))]
     quality: u8,
+    /// Threads [default: all processors]
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, Args)]
+struct ClipArgs {
+    /// File for the frames, raw RGB24 one after the other; - for standard output
+    #[arg(long)]
+    out: PathBuf,
+    /// File for the ground truth (COCO, with time_us for each frame)
+    #[arg(long)]
+    truth: PathBuf,
+    /// Seed of sites and looks; the script is fixed
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// Width in pixels
+    #[arg(long, default_value_t = 1280)]
+    width: usize,
+    /// Height in pixels
+    #[arg(long, default_value_t = 720)]
+    height: usize,
+    /// Frames a second
+    #[arg(long, default_value_t = 25)]
+    fps: u32,
     /// Threads [default: all processors]
     #[arg(long)]
     threads: Option<NonZeroUsize>,
@@ -91,6 +118,15 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             height: args.height,
             store_width: args.store_width,
             quality: args.quality,
+            threads: args.threads,
+        }),
+        Command::Clip(args) => clip::make(&clip::Options {
+            frames: args.out,
+            truth: args.truth,
+            seed: args.seed,
+            width: args.width,
+            height: args.height,
+            rate: args.fps,
             threads: args.threads,
         }),
         Command::Still(args) => {

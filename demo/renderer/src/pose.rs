@@ -156,6 +156,24 @@ impl Pose {
         }
     }
 
+    /// The pose that lies `share` (0..=1) of the way to `other`.
+    pub fn mix(&self, other: &Pose, share: f32) -> Pose {
+        let one = |a: f32, b: f32| a + (b - a) * share;
+        let two = |a: [f32; 2], b: [f32; 2]| [one(a[0], b[0]), one(a[1], b[1])];
+        Pose {
+            lean: one(self.lean, other.lean),
+            twist: one(self.twist, other.twist),
+            thigh: two(self.thigh, other.thigh),
+            knee: two(self.knee, other.knee),
+            spread: one(self.spread, other.spread),
+            shoulder: two(self.shoulder, other.shoulder),
+            abduct: two(self.abduct, other.abduct),
+            elbow: two(self.elbow, other.elbow),
+            nod: one(self.nod, other.nod),
+            look: one(self.look, other.look),
+        }
+    }
+
     /// Any pose that people on a site take.
     pub fn random(rng: &mut Rng) -> Pose {
         let phase = rng.unit();

@@ -12,7 +12,7 @@ use crate::rng::Rng;
 use crate::scene::Scene;
 use crate::site;
 use crate::vector::{Frame, UP, Vec3, vec3};
-use crate::wardrobe::{Looks, helmet_colour};
+use crate::wardrobe::Looks;
 
 /// A scene and the camera that looks at it.
 #[derive(Clone, Debug)]
@@ -143,7 +143,7 @@ impl Stage {
                 vec3(rng.range(-1.0, 1.0) * wide, 0.0, z.min(34.0))
             };
             let stands = self.in_sight(place) || rng.chance(0.2);
-            let free = stands && self.in_sight(place + UP * 1.6) && self.is_free(place, 0.28);
+            let free = stands && self.in_sight(place + UP * 1.6) && self.is_free(place, 0.32);
             free.then_some(place)
         })?;
         self.taken.push((place, 0.28));
@@ -180,28 +180,13 @@ impl Stage {
         }
         for top in tops {
             if rng.chance(0.3) {
-                self.helmet(top, rng);
+                head::lay_helmet(&mut self.scene, top, rng);
             }
         }
         for _ in 0..rng.below(3) {
             if let Some(place) = self.place(0.2, 0.5, 1.5, rng) {
-                self.helmet(place, rng);
+                head::lay_helmet(&mut self.scene, place, rng);
             }
         }
-    }
-
-    /// A helmet that lies on its rim, askew or upside down.
-    fn helmet(&mut self, place: Vec3, rng: &mut Rng) {
-        let colour = helmet_colour(rng);
-        let frame = Frame::upright(place, rng.range(-3.1, 3.1));
-        let frame = match rng.below(10) {
-            0..6 => frame.moved(place + UP * 0.012),
-            6..8 => frame.moved(place + UP * 0.10).rolled(rng.range(0.7, 1.5) * rng.sign()),
-            _ => frame.moved(place + UP * 0.135).rolled(3.0 + rng.range(-0.3, 0.3)),
-        };
-        if place.y < 0.01 {
-            self.scene.contact(place, 0.28, 0.7);
-        }
-        head::loose_helmet(&mut self.scene, &frame, colour);
     }
 }
