@@ -28,12 +28,19 @@ fn prebuilt(object: PathBuf) -> Result<PathBuf> {
 }
 
 fn build() -> Result<PathBuf> {
-    let package = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").context("cargo sets CARGO_MANIFEST_DIR")?);
+    let package =
+        PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").context("cargo sets CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(std::env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?);
     let root = package.parent().context("the package lies in the workspace")?;
     let source = root.join("shaper-ebpf");
     let common = root.join("crates").join("shaper-common");
-    for watched in [&source.join("src"), &source.join("Cargo.toml"), &source.join("Cargo.lock"), &common.join("src"), &common.join("Cargo.toml")] {
+    for watched in [
+        &source.join("src"),
+        &source.join("Cargo.toml"),
+        &source.join("Cargo.lock"),
+        &common.join("src"),
+        &common.join("Cargo.toml"),
+    ] {
         watch(watched);
     }
     let paths = Paths::in_workspace(root);

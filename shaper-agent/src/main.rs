@@ -1,3 +1,18 @@
-//! Attaches, steers and reports the eBPF token bucket that limits a container's upload.
+//! The `shaper-agent` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use shaper_agent::{cli::Cli, run::run};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    cli.log_format.install();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("shaper-agent: {error}");
+            error.exit_code()
+        }
+    }
+}
