@@ -106,7 +106,7 @@ def pair(options: argparse.Namespace) -> list[Options]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="render, train and export the demo pair")
     parser.add_argument("--minutes", type=float, default=80, help="training time of both together [%(default)s]")
-    parser.add_argument("--data", type=Path, required=True, help="directory for the rendered pictures (2 GB)")
+    parser.add_argument("--data", type=Path, required=True, help="directory for the rendered pictures (0.6 GB)")
     parser.add_argument("--renderer", type=Path, required=True, help="the demo-renderer program")
     parser.add_argument("--out", type=Path, required=True, help="directory for the two model files")
     parser.add_argument("--pictures", type=int, default=12000, help="to train on [%(default)s]")

@@ -98,6 +98,7 @@ def export(network: Yolo, card: ModelCard, path: Path) -> None:
     """Writes the model file, folded and in half precision. The file appears whole or not at all."""
     part = path.with_suffix(".part")
     save_file(half_weights(folded(network)), part, metadata=card.metadata(network))
+    part.chmod(0o644)
     part.replace(path)
 
 
