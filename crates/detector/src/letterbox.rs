@@ -101,3 +101,6 @@ impl Scaled {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,274 @@
+use std::collections::HashMap;
 
+use half::f16;
+use proptest::prelude::*;
+use safetensors::tensor::TensorView;
+
+use super::*;
+use crate::testing::{Tensors, random_model, write_model};
+use crate::{Detector, Family, LoadOptions};
+
+type Model = (Tensors, HashMap<String, String>);
+
+fn model(family: Family) -> Model {
+    random_model(family, 0.125, &["person", "helmet"], (64, 64), 7)
+}
+
+/// What loading says of a file.
+fn load_bytes(bytes: &[u8]) -> Result<Detector, LoadError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.safetensors");
+    std::fs::write(&path, bytes).unwrap();
+    Detector::load(&path, &LoadOptions::default())
+}
+
+fn bytes((tensors, metadata): &Model) -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.safetensors");
+    write_model(&path, tensors, metadata.clone()).unwrap();
+    std::fs::read(path).unwrap()
+}
+
+fn message(model: &Model) -> String {
+    load_bytes(&bytes(model)).unwrap_err().to_string()
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = Detector::load("/nowhere/model.safetensors".as_ref(), &LoadOptions::default()).unwrap_err();
+    assert!(error.to_string().starts_with("model file /nowhere/model.safetensors: "), "{error}");
+    assert!(matches!(error, LoadError::Open { .. }));
+}
+
+#[test]
+fn a_directory_and_an_empty_file_are_errors() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(Detector::load(directory.path(), &LoadOptions::default()).is_err());
+    assert!(load_bytes(&[]).is_err());
+}
+
+#[test]
+fn every_metadata_value_is_checked() {
+    let (_, valid) = model(Family::Yolov3Resnet18);
+    for key in valid.keys() {
+        let mut missing = valid.clone();
+        missing.remove(key);
+        let (found, problem) = Metadata::parse(&missing).unwrap_err();
+        assert_eq!((found, problem.as_str()), (key.as_str(), "is missing"));
+    }
+    let names = |count: usize| serde_json::json!((0..count).map(|i| i.to_string()).collect::<Vec<_>>());
+    let bad: &[(&str, &str)] = &[
+        ("format", "something-else"),
+        ("format_version", "2"),
+        ("name", ""),
+        ("family", "yolov9"),
+        ("width", "0"),
+        ("width", "NaN"),
+        ("width", "-1"),
+        ("width", "1e9"),
+        ("width", "wide"),
+        ("classes", "[]"),
+        ("classes", "[1, 2]"),
+        ("classes", r#"["person", "person"]"#),
+        ("classes", r#"["person", ""]"#),
+        ("classes", "person"),
+        ("classes", &names(1001).to_string()),
+        ("input", "[416]"),
+        ("input", "[416, 736, 3]"),
+        ("input", "[416, 700]"),
+        ("input", "[0, 736]"),
+        ("input", "[-32, 736]"),
+        ("input", "[4096, 4096]"),
+        ("input", "[18446744073709551616, 32]"),
+        ("anchors", "[]"),
+        ("anchors", "[[[1,2],[3,4],[5,6]],[[1,2],[3,4],[5,6]],[[1,2],[3,4],[5,0]]]"),
+        ("anchors", "[[[1,2],[3,4],[5,6]],[[1,2],[3,4],[5,6]],[[1,2],[3,4],[5,1e99]]]"),
+        ("score_threshold", "1.1"),
+        ("score_threshold", "NaN"),
+        ("iou_threshold", "-0.1"),
+        ("max_boxes", "0"),
+        ("max_boxes", "1000000"),
+        ("max_boxes", "-1"),
+    ];
+    for &(key, value) in bad {
+        let mut values = valid.clone();
+        values.insert(key.into(), value.into());
+        let (found, _) = Metadata::parse(&values).expect_err(value);
+        assert_eq!(found, key, "{value}");
+    }
+    let mut long = valid.clone();
+    long.insert("family".into(), "x".repeat(1_000_000));
+    assert!(Metadata::parse(&long).unwrap_err().1.len() < 1_000_200);
+}
+
+#[test]
+fn missing_metadata_says_what_to_look_for() {
+    let (tensors, _) = model(Family::Yolov3Resnet18);
+    let message = message(&(tensors, HashMap::new()));
+    assert!(message.ends_with(r#"metadata "format": is missing"#), "{message}");
+}
+
+#[test]
+fn every_unfit_tensor_is_listed() {
+    let mut model = model(Family::Yolov3Darknet53);
+    model.0.remove("conv0.weight");
+    model.0.remove("stage3.block8.conv2.bn.mean");
+    model.0.insert("stage5.down.weight".into(), (vec![3, 2], vec![0.0; 6]));
+    let message = message(&model);
+    for part in [
+        "conv0.weight is missing",
+        "stage3.block8.conv2.bn.mean is missing",
+        "stage5.down.weight has the shape [3, 2] instead of [128, 64, 3, 3]",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn a_long_list_is_cut() {
+    let model = (Tensors::new(), model(Family::Yolov3Resnet18).1);
+    let message = message(&model);
+    assert!(message.contains("conv1.weight is missing; ") && message.contains("; and "), "{message}");
+    assert!(message.len() < 1000, "{message}");
+}
+
+#[test]
+fn another_width_is_a_list_of_shapes() {
+    let mut model = model(Family::Yolov3Resnet18);
+    model.1.insert("width".into(), "0.25".into());
+    let message = message(&model);
+    assert!(
+        message.contains("conv1.weight has the shape [8, 3, 7, 7] instead of [16, 3, 7, 7]"),
+        "{message}"
+    );
+}
+
+#[test]
+fn weights_that_are_not_finite_are_named() {
+    let mut model = model(Family::Yolov3Resnet18);
+    model.0.get_mut("conv4_2.conv1.bn.variance").unwrap().1[3] = -5.0;
+    assert!(message(&model).ends_with("the weights of conv4_2.conv1 are not all finite"));
+}
+
+#[test]
+fn other_tensors_do_no_harm() {
+    let mut model = model(Family::Yolov3Resnet18);
+    model.0.insert("fixture.input".into(), (vec![1], vec![0.0]));
+    load_bytes(&bytes(&model)).unwrap();
+}
+
+/// The same model with every tensor of another type.
+fn retyped((tensors, metadata): &Model, dtype: Dtype, convert: impl Fn(f32) -> Vec<u8>) -> Vec<u8> {
+    let converted: Vec<(&String, &Vec<usize>, Vec<u8>)> = tensors
+        .iter()
+        .map(|(name, (shape, values))| (name, shape, values.iter().flat_map(|&v| convert(v)).collect()))
+        .collect();
+    let views = converted
+        .iter()
+        .map(|(name, shape, bytes)| (name, TensorView::new(dtype, shape.to_vec(), bytes).unwrap()));
+    safetensors::serialize(views, Some(metadata.clone())).unwrap()
+}
+
+#[test]
+fn f16_reads_as_its_values_and_other_types_are_errors() {
+    let mut model = model(Family::Yolov3Resnet18);
+    for (_, values) in model.0.values_mut() {
+        values.iter_mut().for_each(|value| *value = f16::from_f32(*value).to_f32());
+    }
+    let picture = image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8 * 3, y as u8 * 3, 99]));
+    let full = load_bytes(&bytes(&model)).unwrap();
+    let half = load_bytes(&retyped(&model, Dtype::F16, |v| f16::from_f32(v).to_le_bytes().to_vec())).unwrap();
+    let pictures = [picture];
+    assert_eq!(full.detect(&pictures).unwrap(), half.detect(&pictures).unwrap());
+    let error =
+        load_bytes(&retyped(&model, Dtype::F64, |v| f64::from(v).to_le_bytes().to_vec())).unwrap_err();
+    assert!(error.to_string().contains("conv1.weight holds F64 instead of F16 or F32"), "{error}");
+}
+
+#[test]
+fn a_bias_in_place_of_batch_norm_is_taken() {
+    let folded = |mut model: Model| {
+        let names: Vec<String> =
+            model.0.keys().filter_map(|name| name.strip_suffix(".bn.gamma").map(str::to_owned)).collect();
+        for name in names {
+            let [gamma, beta, mean, variance] = ["gamma", "beta", "mean", "variance"]
+                .map(|part| model.0.remove(&format!("{name}.bn.{part}")).unwrap().1);
+            let (shape, weight) = model.0.get_mut(&format!("{name}.weight")).unwrap();
+            let depth = weight.len() / shape[0];
+            let mut bias = Vec::new();
+            for (channel, weight) in weight.chunks_exact_mut(depth).enumerate() {
+                let factor = gamma[channel] / (variance[channel] + 1e-3).sqrt();
+                weight.iter_mut().for_each(|value| *value *= factor);
+                bias.push(beta[channel] - mean[channel] * factor);
+            }
+            model.0.insert(format!("{name}.bias"), (vec![bias.len()], bias));
+        }
+        model
+    };
+    let options = LoadOptions { score_threshold: Some(0.01), ..LoadOptions::default() };
+    let detect = |model: &Model| {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("model.safetensors");
+        write_model(&path, &model.0, model.1.clone()).unwrap();
+        let picture = image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8 * 3, y as u8 * 3, 99]));
+        Detector::load(&path, &options).unwrap().detect(&[picture]).unwrap()
+    };
+    let original = model(Family::Yolov3Darknet53);
+    let expected = detect(&original);
+    assert!(!expected[0].is_empty());
+    assert_eq!(detect(&folded(original)), expected);
+}
+
+#[test]
+fn a_file_cut_short_is_an_error_at_every_length() {
+    let whole = bytes(&model(Family::Yolov3Resnet18));
+    for length in (0..64).chain((64..whole.len()).step_by(whole.len() / 200)) {
+        assert!(load_bytes(&whole[..length]).is_err(), "{length} of {} bytes", whole.len());
+    }
+}
+
+#[test]
+fn a_huge_header_length_is_an_error() {
+    let mut whole = bytes(&model(Family::Yolov3Resnet18));
+    for length in [u64::MAX, u64::MAX / 2, 1 << 40, 100_000_001, whole.len() as u64] {
+        whole[..8].copy_from_slice(&length.to_le_bytes());
+        assert!(matches!(load_bytes(&whole), Err(LoadError::Form { .. })), "{length}");
+    }
+}
+
+#[test]
+fn a_header_that_lies_about_its_tensors_is_an_error() {
+    let whole = bytes(&model(Family::Yolov3Resnet18));
+    let header_length = u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+    let header = std::str::from_utf8(&whole[8..8 + header_length]).unwrap();
+    for (from, to) in [
+        ("\"shape\":[8,3,7,7]", "\"shape\":[8,3,7,9]"),
+        ("\"shape\":[8,3,7,7]", "\"shape\":[18446744073709551615,3,7,7]"),
+        ("\"data_offsets\":[0,", "\"data_offsets\":[4,"),
+        ("\"data_offsets\":[0,", "\"data_offsets\":[18446744073709551615,"),
+        ("\"F32\"", "\"F3\""),
+    ] {
+        let changed = header.replacen(from, to, 1);
+        assert_ne!(changed, header, "{from}");
+        let mut file = (changed.len() as u64).to_le_bytes().to_vec();
+        file.extend(changed.as_bytes());
+        file.extend(&whole[8 + header_length..]);
+        assert!(load_bytes(&file).is_err(), "{to}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Loading any damaged file ends in a model or in an error, never in a panic.
+    #[test]
+    fn damage_never_panics(damage in prop::collection::vec((0..30_000usize, any::<u8>()), 1..20)) {
+        let mut file = bytes(&model(Family::Yolov3Resnet18));
+        for (position, value) in damage {
+            file[position] = value;
+        }
+        if let Ok(detector) = load_bytes(&file) {
+            prop_assert!(detector.detect(&[image::RgbImage::new(8, 8)]).is_ok());
+        }
+    }
+}

@@ -6,6 +6,8 @@
 mod darknet53;
 mod head;
 mod resnet18;
+#[cfg(test)]
+mod tests;
 
 use candle_core::{Result, Tensor};
 

@@ -1,0 +1,104 @@
+use image::Rgb;
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn sizes_are_cut_not_rounded() {
+    // The sizes that Sedna's example arrives at.
+    assert_eq!(scaled_size((1280, 720), 416, 736), (736, 413));
+    assert_eq!(scaled_size((1920, 1080), 416, 736), (736, 414));
+    assert_eq!(scaled_size((1280, 720), 544, 544), (544, 306));
+    assert_eq!(scaled_size((100, 100), 416, 736), (416, 416));
+    // A width of 0.004 is kept as a pixel.
+    assert_eq!(scaled_size((1, 100_000), 416, 736), (1, 415));
+}
+
+#[test]
+fn doubling_a_row_by_hand() {
+    // Two pixels become four: centres at -0.25, 0.25, 0.75, 1.25 of the source.
+    let image = RgbImage::from_fn(2, 1, |x, _| Rgb(if x == 0 { [0, 100, 40] } else { [200, 100, 80] }));
+    let mut planes = vec![0.0; 3 * 2 * 4];
+    letterbox(&image, 2, 4, &mut planes);
+    let expected = |values: [f32; 4]| values.map(|value| value / 255.0);
+    for row in 0..2 {
+        assert_eq!(planes[4 * row..][..4], expected([0.0, 50.0, 150.0, 200.0]));
+        assert_eq!(planes[8 + 4 * row..][..4], expected([100.0; 4]));
+        assert_eq!(planes[16 + 4 * row..][..4], expected([40.0, 50.0, 70.0, 80.0]));
+    }
+}
+
+#[test]
+fn halving_takes_the_two_middle_pixels_only() {
+    // No antialiasing: the centre of each half lies between two pixels; the others are not looked at.
+    let image = RgbImage::from_fn(8, 8, |x, _| Rgb([[9, 10, 20, 9, 9, 30, 50, 9][x as usize]; 3]));
+    let mut planes = vec![0.0; 3 * 2 * 2];
+    letterbox(&image, 2, 2, &mut planes);
+    assert_eq!(planes[..4], [15.0, 40.0, 15.0, 40.0].map(|value: f32| value / 255.0));
+}
+
+#[test]
+fn the_rest_is_grey_and_an_odd_pixel_goes_below() {
+    let image = RgbImage::from_pixel(1280, 720, Rgb([255, 0, 51]));
+    let (height, width) = (416, 736);
+    let mut planes = vec![7.0; 3 * height * width];
+    letterbox(&image, height, width, &mut planes);
+    for (channel, colour) in [1.0, 0.0, 0.2].into_iter().enumerate() {
+        for y in 0..height {
+            // 413 rows: 1 above, 2 below.
+            let expected = if (1..414).contains(&y) { colour } else { 128.0 / 255.0 };
+            let row = &planes[(channel * height + y) * width..][..width];
+            assert!(row.iter().all(|&value| (value - expected).abs() < 1e-6), "{channel} {y}");
+        }
+    }
+}
+
+/// Bilinear interpolation straight from its definition, in `f64`.
+fn naive(image: &RgbImage, (width, height): (usize, usize), x: usize, y: usize, channel: usize) -> f64 {
+    let position = |at: usize, target: usize, source: u32| {
+        let centre = (at as f64 + 0.5) * f64::from(source) / target as f64 - 0.5;
+        centre.clamp(0.0, f64::from(source - 1))
+    };
+    let (x, y) = (position(x, width, image.width()), position(y, height, image.height()));
+    let mut sum = 0.0;
+    for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+        let (column, row) = (x as u32 + dx, y as u32 + dy);
+        let share = (1.0 - (x - f64::from(column)).abs()) * (1.0 - (y - f64::from(row)).abs());
+        if share > 0.0 && column < image.width() && row < image.height() {
+            sum += share * f64::from(image.get_pixel(column, row)[channel]);
+        }
+    }
+    sum / 255.0
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_pixel_is_bilinear(
+        size in (1..90u32, 1..90u32),
+        input in (1..4usize, 1..4usize),
+        seed in any::<u32>(),
+    ) {
+        let image = RgbImage::from_fn(size.0, size.1, |x, y| {
+            let mixed = (x.wrapping_mul(0x9e37_79b1) ^ y.wrapping_mul(0x85eb_ca77) ^ seed).wrapping_mul(0xc2b2_ae3d);
+            Rgb([mixed as u8, (mixed >> 8) as u8, (mixed >> 16) as u8])
+        });
+        let (height, width) = (32 * input.0, 32 * input.1);
+        let mut planes = vec![0.0; 3 * height * width];
+        letterbox(&image, height, width, &mut planes);
+        let scaled = scaled_size(size, height, width);
+        let (left, top) = ((width - scaled.0) / 2, (height - scaled.1) / 2);
+        for channel in 0..3 {
+            for y in 0..height {
+                for x in 0..width {
+                    let found = f64::from(planes[(channel * height + y) * width + x]);
+                    let inside = (left..left + scaled.0).contains(&x) && (top..top + scaled.1).contains(&y);
+                    let expected =
+                        if inside { naive(&image, scaled, x - left, y - top, channel) } else { 128.0 / 255.0 };
+                    prop_assert!((found - expected).abs() < 1e-4, "{x} {y} {channel}: {found} {expected}");
+                }
+            }
+        }
+    }
+}

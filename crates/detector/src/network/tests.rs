@@ -1,0 +1,72 @@
+//! Parity with PyTorch: `models/fixtures` holds, for each family, a small random network, an input and the
+//! head outputs that PyTorch computed from them.
+
+use std::path::PathBuf;
+
+use candle_core::safetensors::load;
+use candle_core::{DType, Device, Tensor};
+
+use super::*;
+use crate::conv::Engine;
+use crate::model_file::{ModelFile, load_network};
+
+fn fixture(family: Family) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../models/fixtures")
+        .join(format!("{family}.safetensors"))
+}
+
+fn assert_parity(family: Family, engine: &Engine, batch: usize) {
+    let path = fixture(family);
+    let file = ModelFile::open(&path).unwrap();
+    let network = load_network(&file, &file.metadata().unwrap(), engine).unwrap();
+    let tensors = load(&path, &Device::Cpu).unwrap();
+    let tensor = |name: &str| tensors[&format!("fixture.{name}")].to_dtype(DType::F32).unwrap();
+    let input = Tensor::cat(&vec![tensor("input"); batch], 0).unwrap();
+    let heads = network.forward(&input).unwrap();
+    for (head, stride) in heads.iter().zip([8, 16, 32]) {
+        let expected = Tensor::cat(&vec![tensor(&format!("head{stride}")); batch], 0).unwrap();
+        assert_eq!(head.dims(), expected.dims(), "{family} stride {stride}");
+        let largest = |tensor: &Tensor| tensor.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        let difference = largest(&(head - &expected).unwrap()) / largest(&expected);
+        println!("{family} stride {stride}: differs by {difference:.1e} of the largest value");
+        assert!(difference <= 1e-4, "{family} stride {stride}: {difference}");
+    }
+}
+
+#[test]
+fn the_networks_compute_what_pytorch_computes() {
+    for family in Family::ALL {
+        assert_parity(family, &Engine::tiled(None).unwrap(), 1);
+        assert_parity(family, &Engine::tiled(None).unwrap(), 2);
+        assert_parity(family, &Engine::Candle(Device::Cpu), 1);
+    }
+}
+
+#[test]
+fn full_networks_have_the_published_sizes() {
+    let parameters = |family| -> usize {
+        let scale = Scale { family, width: 1.0, classes: 4 };
+        let of = |spec: &ConvSpec| {
+            let vectors = match spec.norm {
+                Norm::Batch => 2,
+                Norm::Bias => 1,
+                Norm::None => 0,
+            };
+            spec.geometry.out_channels * (spec.geometry.depth() + vectors)
+        };
+        convolutions(scale).iter().map(of).sum()
+    };
+    // Trainable parameters of the TensorFlow graphs with 4 classes.
+    assert_eq!(parameters(Family::Yolov3Resnet18), 16_429_841);
+    assert_eq!(parameters(Family::Yolov3Darknet53), 61_539_889);
+}
+
+#[test]
+fn scaled_channels_are_multiples_of_eight() {
+    let scale = |width| Scale { family: Family::Yolov3Resnet18, width, classes: 1 };
+    assert_eq!(scale(1.0).channels(64), 64);
+    assert_eq!(scale(0.25).channels(64), 16);
+    assert_eq!(scale(0.3).channels(64), 24);
+    assert_eq!(scale(0.01).channels(64), 8);
+}
