@@ -66,7 +66,9 @@ impl Interface {
     /// The name that the interface has now; none if it is gone.
     #[must_use]
     pub fn current_name(&self) -> Option<String> {
-        if_indextoname(self.index).ok().and_then(|name| name.into_string().ok())
+        let name = if_indextoname(self.index).ok()?.into_string().ok()?;
+        // nix 0.31 takes the C function's null pointer, which means that there is none, for success.
+        (!name.is_empty()).then_some(name)
     }
 }
 

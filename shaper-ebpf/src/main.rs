@@ -9,7 +9,10 @@
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
-#![expect(internal_features, reason = "the BPF target has no AtomicU64::compare_exchange; its intrinsic exists")]
+#![expect(
+    internal_features,
+    reason = "the BPF target has no AtomicU64::compare_exchange; its intrinsic exists"
+)]
 
 mod cell;
 mod packet;

@@ -1,0 +1,191 @@
+//! A container's network as a test needs it, and an agent at its host side.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader, Lines, Read as _},
+    os::fd::AsFd as _,
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use aya::programs::{SchedClassifier, TcAttachType};
+use nix::sched::{CloneFlags, setns};
+use serde_json::Value;
+
+/// What this machine lacks for the tests; none if it has everything.
+fn missing() -> Option<&'static str> {
+    if !nix::unistd::geteuid().is_root() {
+        return Some("needs root");
+    }
+    if Command::new("ip").arg("-V").output().is_err() {
+        return Some("needs ip (iproute2)");
+    }
+    None
+}
+
+/// Whether the test can run here; says why if not.
+pub(crate) fn can_run() -> bool {
+    if let Some(why) = missing() {
+        println!("SKIPPED: {why}");
+    }
+    missing().is_none()
+}
+
+/// A network namespace with one end of a veth, as a container has it. Both go when it is dropped.
+pub(crate) struct Container {
+    pub(crate) namespace: String,
+    /// The host side of the veth.
+    pub(crate) iface: String,
+    /// The host's address on the veth.
+    pub(crate) host: String,
+}
+
+impl Container {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let pid = std::process::id();
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let namespace = format!("t-shaper-{pid}-{number}");
+        let iface = format!("tsh{pid}.{number}");
+        // A /30 of its own from the range for benchmarks (RFC 2544), so that tests can run side by side.
+        let subnet = (pid % 4096) * 16 + number;
+        let address = |host: u32| format!("198.18.{}.{}", subnet / 64 % 256, subnet % 64 * 4 + host);
+        let container = Self { namespace: namespace.clone(), iface: iface.clone(), host: address(1) };
+        ip(&["netns", "add", &namespace]);
+        ip(&["link", "add", &iface, "type", "veth", "peer", "name", "eth0", "netns", &namespace]);
+        ip(&["address", "add", &format!("{}/30", address(1)), "dev", &iface]);
+        ip(&["link", "set", &iface, "up"]);
+        ip(&["-n", &namespace, "address", "add", &format!("{}/30", address(2)), "dev", "eth0"]);
+        ip(&["-n", &namespace, "link", "set", "eth0", "up"]);
+        container
+    }
+
+    /// Runs `work` in the container, on a thread of its own.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> thread::JoinHandle<T> {
+        let namespace = File::open(format!("/run/netns/{}", self.namespace)).unwrap();
+        thread::spawn(move || {
+            setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET).unwrap();
+            work()
+        })
+    }
+
+    /// The programs at the TCX hook of the host side.
+    pub(crate) fn tcx(&self) -> usize {
+        SchedClassifier::query_tcx(&self.iface, TcAttachType::Ingress).unwrap().1.len()
+    }
+
+    /// What `tc` says of the host side's clsact hook.
+    pub(crate) fn clsact(&self) -> String {
+        let show = |what: &[&str]| {
+            let output = Command::new("tc").args(what).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        show(&["filter", "show", "dev", &self.iface, "ingress"])
+            + &show(&["qdisc", "show", "dev", &self.iface, "clsact"])
+    }
+
+    /// The segments that a packet of the container's may hold.
+    pub(crate) fn gso_max_segs(&self) -> String {
+        let output =
+            Command::new("ip").args(["-n", &self.namespace, "-d", "link", "show", "eth0"]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.split_whitespace().skip_while(|word| *word != "gso_max_segs").nth(1).unwrap().to_owned()
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        for command in [["link", "del", &self.iface], ["netns", "del", &self.namespace]] {
+            // The test may have removed the interface itself.
+            let _ = Command::new("ip").args(command).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+pub(crate) fn ip(arguments: &[&str]) {
+    let status = Command::new("ip").args(arguments).status().unwrap();
+    assert!(status.success(), "ip {arguments:?}: {status}");
+}
+
+/// An agent with `--json`, killed when dropped.
+pub(crate) struct Agent {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    /// The `attached` event.
+    pub(crate) attached: Value,
+}
+
+impl Agent {
+    /// The command, not started.
+    pub(crate) fn command(iface: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shaper-agent"));
+        command.args(["--iface", iface]).args(arguments);
+        command
+    }
+
+    /// Starts an agent and waits until the limit is in force.
+    pub(crate) fn start(container: &Container, arguments: &[&str]) -> Self {
+        let mut command = Self::command(&container.iface, arguments);
+        let mut child = command
+            .args(["--json", "--interval", "100ms"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let Some(first) = lines.next() else {
+            let mut stderr = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+            panic!("the agent ended: {stderr}");
+        };
+        let attached: Value = serde_json::from_str(&first.unwrap()).unwrap();
+        assert_eq!(attached["event"], "attached");
+        Self { child, lines, attached }
+    }
+
+    /// Sends a signal and returns the exit status, the last event and what was written to standard error.
+    pub(crate) fn end(mut self, signal: nix::sys::signal::Signal) -> (ExitStatus, Value, String) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.child.id() as i32), signal).unwrap();
+        self.wait()
+    }
+
+    /// Waits for the end.
+    pub(crate) fn wait(&mut self) -> (ExitStatus, Value, String) {
+        let last = self.lines.by_ref().map_while(Result::ok).last().unwrap_or_default();
+        let mut stderr = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        (self.child.wait().unwrap(), serde_json::from_str(&last).unwrap_or_default(), stderr)
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until `done`, at most ten seconds.
+pub(crate) fn eventually(what: &str, done: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !done() {
+        assert!(Instant::now() < deadline, "{what}: not after ten seconds");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Whether a kernel program of this number is loaded.
+pub(crate) fn program_is_loaded(id: u64) -> bool {
+    aya::programs::loaded_programs().flatten().any(|program| u64::from(program.id()) == id)
+}
+
+/// Congestion controls that this kernel offers, of those named.
+pub(crate) fn congestion_controls<'a>(wanted: &[&'a str]) -> Vec<&'a str> {
+    let offered = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control").unwrap();
+    wanted.iter().copied().filter(|name| offered.split_whitespace().any(|offer| offer == *name)).collect()
+}
