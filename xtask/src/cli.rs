@@ -38,8 +38,8 @@ pub enum Chore {
     RenderDemo,
     /// Train the demo pair into models/
     TrainDemo {
-        /// How long each network trains
-        #[arg(long, value_name = "N", default_value_t = 75)]
+        /// How long the training of both networks takes in all
+        #[arg(long, value_name = "N", default_value_t = 80)]
         minutes: u32,
     },
     /// Write report.html again from the files of a run

@@ -123,7 +123,11 @@ fn port_holder(port: u16) -> Option<String> {
         .filter_map(|table| fs::read_to_string(table).ok())
         .flat_map(|table| listening_inodes(&table, port))
         .collect();
+    let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
     for process in fs::read_dir("/proc").ok()?.flatten() {
+        if !process.file_name().to_str().is_some_and(is_number) {
+            continue;
+        }
         let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else { continue };
         for descriptor in descriptors.flatten() {
             let Ok(link) = fs::read_link(descriptor.path()) else { continue };

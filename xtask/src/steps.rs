@@ -138,13 +138,16 @@ fn watched(mut command: Command) -> Result<Vec<String>> {
         let line = line?;
         let line = String::from_utf8_lossy(&line);
         writeln!(std::io::stdout(), "{line}").ok();
-        if let Some(reason) = line.trim_start().strip_prefix(SKIPPED) {
-            reasons.push(reason.trim().to_owned());
-        }
+        reasons.extend(skipped(&line).map(str::to_owned));
     }
     let status = child.wait()?;
     ensure!(status.success(), "{status}");
     Ok(reasons)
+}
+
+/// Why a test was skipped, if `line` says so.
+fn skipped(line: &str) -> Option<&str> {
+    line.trim().strip_prefix(SKIPPED)
 }
 
 /// A short run of everything, and what must hold of it.
@@ -205,12 +208,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_of_skipped_tests_are_collected() {
-        let mut command = Command::new("sh");
-        command.args(["-c", "echo 'SKIPPED: no veth'; echo ' other' >&2; echo '  SKIPPED: x' >&2"]);
-        assert_eq!(watched(command).unwrap(), ["no veth", "x"]);
-        let mut command = Command::new("sh");
-        command.args(["-c", "exit 3"]);
-        assert!(watched(command).unwrap_err().to_string().contains('3'));
+    fn reasons_of_skipped_tests() {
+        assert_eq!(skipped("  SKIPPED: no veth \r"), Some("no veth"));
+        assert_eq!(skipped("test skipped ... ok"), None);
+    }
+
+    #[test]
+    fn a_failed_command_fails_its_step() {
+        let shell = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            watched(command)
+        };
+        assert!(shell("exit 0").unwrap().is_empty());
+        assert!(shell("exit 3").unwrap_err().to_string().contains('3'));
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use crate::terminal::stage;
 use crate::workspace::Workspace;
 
-/// Trains both networks for `minutes` each and writes them to `models/`.
+/// Trains both networks in `minutes` and writes them to `models/`.
 ///
 /// # Errors
 ///

@@ -180,6 +180,7 @@ pub(crate) mod tests {
         write(directory.path()).unwrap();
         let page = fs::read_to_string(directory.path().join(FILE)).unwrap();
         assert!(page.contains("answered no hard frame") && page.contains("without a limit"));
-        assert!(!page.contains("NaN") && !page.contains("inf"), "a division by zero came through");
+        let mut words = page.split(|c: char| !c.is_ascii_alphanumeric());
+        assert!(!words.any(|word| word == "NaN" || word == "inf"), "a division by zero came through");
     }
 }

@@ -26,8 +26,7 @@ pub fn uplink(run: &Run) -> String {
         Plot::new("Uplink over time", WIDE, seconds, most / factor).steps(&points, seconds, "uplink");
     if let Some(limit) = limit {
         if burst > 0.0 {
-            let label =
-                format!("limit + burst: at most {} {unit} in any second", short((limit + burst) / factor));
+            let label = format!("limit + burst {} {unit}", short((limit + burst) / factor));
             plot = plot.rule((limit + burst) / factor, &label, "burst", false);
         }
         plot = plot.rule(
@@ -164,7 +163,7 @@ pub fn accuracy(run: &Run) -> String {
     };
     let mut groups = group("all classes", [accuracy.map50_edge, accuracy.map50_joint, accuracy.map50_cloud]);
     for (class, scores) in &accuracy.classes {
-        let score = |of: &str| scores[of].as_f64();
+        let score = |of: &str| scores[format!("ap50_{of}")].as_f64();
         // A class without a single object in the ground truth has no score.
         if let (Some(edge), Some(joint), Some(cloud)) = (score("edge"), score("joint"), score("cloud")) {
             groups += &group(class, [edge, joint, cloud]);

@@ -75,7 +75,8 @@ mod tests {
     fn says_what_happened() {
         let summary = crate::summary::tests::example();
         let text = render(&summary, Path::new("/runs/1"));
-        for part in ["25", "40 %", "99.3 % of 64 kbit/s", "800 packets", "0.740 joint", "/runs/1/report.html"]
+        for part in
+            ["24.8/s", "40 %", "99.3 % of 64 kbit/s", "800 packets", "0.740 joint", "/runs/1/report.html"]
         {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }

@@ -1,12 +1,14 @@
 //! After the programs have ended: results into summary, score and report.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use protocol::record::FrameRecord;
 
+use super::confine::confine;
 use super::plan::{Plan, Video};
 use super::samples::while_waiting;
 use super::session::Measured;
@@ -20,6 +22,8 @@ use crate::workspace::Workspace;
 
 /// How far the links' counters and the packet trace may be apart.
 const TOLERANCE: f64 = 0.01;
+/// How often the scoring is looked after.
+const STEP: Duration = Duration::from_millis(100);
 
 /// Writes the summary, scores the results where there is ground truth, and writes the report.
 ///
@@ -45,7 +49,7 @@ pub fn finish(
         burst_bytes: measured.burst_bytes,
         duration_s: (measured.duration.as_secs_f64() * 1000.0).round() / 1000.0,
         first_result_s: measured.first_result.map(|time| (time.as_secs_f64() * 10.0).round() / 10.0),
-        interrupted: interrupt.is_set(),
+        interrupted: measured.interrupted,
         video: shown(&plan.video.name(), workspace.root()),
         hem: plan.hem.clone(),
         models: plan.models.clone(),
@@ -65,7 +69,7 @@ pub fn finish(
         && !interrupt.is_set()
     {
         stage("scoring against the ground truth: the big model looks at the same frames");
-        match score(workspace, plan, path, truth) {
+        match score(workspace, plan, (path, truth), interrupt) {
             Ok(accuracy) => {
                 summary.accuracy = Some(accuracy);
                 summary.write(&plan.out)?;
@@ -73,7 +77,6 @@ pub fn finish(
             Err(error) => eprintln!("warning: no accuracy in the report: {error:#}"),
         }
     }
-    summary.interrupted |= interrupt.is_set();
     report::write(&plan.out)?;
     println!();
     println!("{}", report::terminal::render(&summary, &plan.out));
@@ -128,26 +131,36 @@ fn disagreement(uplink: &Uplink, lost: u64) -> Option<String> {
     })
 }
 
-fn score(workspace: &Workspace, plan: &Plan, video: &Path, truth: &Path) -> Result<Accuracy> {
-    let output = Command::new(workspace.binary("edge-daemon"))
-        .arg("score")
-        .arg("--results")
-        .arg(plan.out.join("results.jsonl"))
-        .arg("--truth")
-        .arg(truth)
-        .arg("--video")
-        .arg(video)
-        .arg("--model")
-        .arg(&plan.big)
-        .stdin(Stdio::null())
-        // Its progress.
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot run edge-daemon score")?;
-    if !output.status.success() {
-        bail!("edge-daemon score failed ({})", output.status);
+/// Runs `edge-daemon score`; its progress goes to the terminal and its verdict to `accuracy.json`.
+fn score(
+    workspace: &Workspace,
+    plan: &Plan,
+    (video, truth): (&Path, &Path),
+    interrupt: &Interrupt,
+) -> Result<Accuracy> {
+    let path = plan.out.join("accuracy.json");
+    let mut command = Command::new(workspace.binary("edge-daemon"));
+    command.arg("score").arg("--results").arg(plan.out.join("results.jsonl"));
+    command.arg("--truth").arg(truth).arg("--video").arg(video).arg("--model").arg(&plan.big);
+    command.stdin(Stdio::null()).stdout(File::create(&path)?);
+    confine(&mut command, None);
+    let mut child = command.spawn().context("cannot run edge-daemon score")?;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if let Err(interrupted) = interrupt.check() {
+            child.kill()?;
+            child.wait()?;
+            return Err(interrupted);
+        }
+        std::thread::sleep(STEP);
+    };
+    if !status.success() {
+        bail!("edge-daemon score failed ({status})");
     }
-    serde_json::from_slice(&output.stdout).context("edge-daemon score printed something else than its JSON")
+    let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} holds no whole score", path.display()))
 }
 
 /// A path as a reader wants it: from the workspace's root if it lies below.

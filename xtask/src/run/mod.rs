@@ -64,7 +64,7 @@ pub fn run_all(options: &RunAll) -> Result<()> {
     machine::check_port(programs::CLOUD_PORT)?;
 
     stage("setting up");
-    crate::setup::setup(&workspace)?;
+    crate::setup::setup(&workspace).or_else(|error| interrupt.check().and(Err(error)))?;
     interrupt.check()?;
     stage("building");
     workspace.build_release(&PACKAGES).or_else(|error| interrupt.check().and(Err(error)))?;
@@ -76,12 +76,15 @@ pub fn run_all(options: &RunAll) -> Result<()> {
     if !plan.keep {
         session.end()?;
     }
+    let cut_short = measured.interrupted;
     finish::finish(&workspace, &plan, machine, measured, &interrupt)?;
-    if plan.keep {
+    let ended_early = if plan.keep {
         session.keep(&interrupt)?;
-        return Ok(());
-    }
-    if interrupt.is_set() { Err(Interrupted.into()) } else { Ok(()) }
+        cut_short
+    } else {
+        interrupt.is_set()
+    };
+    if ended_early { Err(Interrupted.into()) } else { Ok(()) }
 }
 
 /// Removes what a killed run left.

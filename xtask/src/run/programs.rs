@@ -25,6 +25,27 @@ const RTSP_PORT: u16 = 554;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the edge's first connection to the cloud may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+/// Environment variables that the programs read as Sedna's do, in either case; what the caller's shell has set
+/// must not leak in.
+const SEDNA: [&str; 17] = [
+    "all_examples_inference_output",
+    "big_model_bind_ip",
+    "big_model_bind_port",
+    "big_model_ip",
+    "big_model_port",
+    "hard_example_cloud_inference_output",
+    "hard_example_edge_inference_output",
+    "hem_name",
+    "hem_parameters",
+    "inference_timeout",
+    "input_shape",
+    "lc_period",
+    "lc_server",
+    "model_url",
+    "super_big_model_ip",
+    "video_url",
+    "worker_name",
+];
 /// How often readiness is asked for.
 const STEP: Duration = Duration::from_millis(50);
 
@@ -123,9 +144,8 @@ impl Starter<'_> {
 
     fn command(&self, binary: &str) -> Command {
         let mut command = Command::new(self.workspace.binary(binary));
-        // The programs read these too, as Sedna's do: what the caller's shell has set must not leak in.
-        for name in ["MODEL_URL", "input_shape", "video_url", "HEM_NAME", "HEM_PARAMETERS", "BIG_MODEL_IP"] {
-            command.env_remove(name);
+        for name in SEDNA {
+            command.env_remove(name).env_remove(name.to_uppercase()).env_remove(name.to_lowercase());
         }
         command
     }

@@ -66,6 +66,8 @@ pub struct Measured {
     pub counters: Counters,
     /// What the limit lets through at once.
     pub burst_bytes: Option<u64>,
+    /// Whether Ctrl-C ended it.
+    pub interrupted: bool,
 }
 
 impl Session {
@@ -163,6 +165,7 @@ impl Session {
             std::thread::sleep(STEP);
         }
         line.end();
+        let interrupted = interrupt.is_set();
 
         stage("stopping");
         if let Some(edge) = self.edge.take() {
@@ -182,7 +185,16 @@ impl Session {
             None => Trace::default(),
         };
         let (started_at, burst_bytes) = (self.started_at, self.burst_bytes);
-        Ok(Measured { started_at, duration, first_result, samples, trace, counters, burst_bytes })
+        Ok(Measured {
+            started_at,
+            duration,
+            first_result,
+            samples,
+            trace,
+            counters,
+            burst_bytes,
+            interrupted,
+        })
     }
 
     /// Ends the other programs and removes the network.
