@@ -71,7 +71,7 @@ pub struct Detector {
 }
 
 impl Detector {
-    /// Reads the model file at `path`, whose form `models/README.md` describes.
+    /// Reads the model file at `path`; its form is described in the [crate's documentation](crate#the-model-file).
     ///
     /// # Errors
     ///

@@ -118,3 +118,26 @@ impl Random {
         (bits >> 40) as f32 / (1u32 << 23) as f32 - 1.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Detector, LoadOptions};
+
+    #[test]
+    fn random_models_find_something() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("random.safetensors");
+        let picture =
+            image::RgbImage::from_fn(320, 180, |x, y| image::Rgb([x as u8, y as u8, (x ^ y) as u8]));
+        for family in Family::ALL {
+            for seed in 0..4 {
+                write_random_model(&path, family, 0.125, &["person", "helmet"], (96, 160), seed).unwrap();
+                let detector = Detector::load(&path, &LoadOptions::default()).unwrap();
+                assert_eq!(detector.info().name, format!("random-{seed}"));
+                let found = detector.detect(std::slice::from_ref(&picture)).unwrap();
+                assert!(!found[0].is_empty(), "{family} of seed {seed}");
+            }
+        }
+    }
+}

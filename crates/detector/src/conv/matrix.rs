@@ -27,7 +27,8 @@ impl<'a> Matrix<'a> {
     /// If `values` is too short for the shape.
     pub(super) fn new(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
         assert!(rows > 0 && columns > 0 && columns <= stride, "{rows}x{columns} with rows {stride} apart");
-        assert!((rows - 1) * stride + columns <= values.len(), "{} values are too few", values.len());
+        let end = (rows - 1).checked_mul(stride).and_then(|last_row| last_row.checked_add(columns));
+        assert!(end.is_some_and(|end| end <= values.len()), "{} values are too few", values.len());
         Self { values, rows, columns, stride }
     }
 }
@@ -58,7 +59,7 @@ pub(super) fn column_tiles(
     columns: usize,
     width: usize,
 ) -> impl Iterator<Item = ColumnTile<'_>> {
-    assert_eq!(matrix.len(), rows * columns, "a {rows}x{columns} matrix");
+    assert_eq!(rows.checked_mul(columns), Some(matrix.len()), "a {rows}x{columns} matrix");
     let first = matrix.as_mut_ptr();
     (0..columns).step_by(width).map(move |start| ColumnTile {
         // `start < columns <= matrix.len()`, so that this stays inside the matrix.
