@@ -40,12 +40,41 @@ impl State {
         });
         running + self.per_picture * self.waiting as u32
     }
+
+    /// Whether one more picture may be answered by `deadline`.
+    fn reach(&mut self, deadline: Option<Instant>, now: Instant) -> Result<(), Refusal> {
+        let Some(deadline) = deadline else {
+            return Ok(());
+        };
+        let left = deadline.saturating_duration_since(now);
+        let wait = self.wait(now);
+        let estimate = wait + self.per_picture;
+        if left >= estimate {
+            return Ok(());
+        }
+        if self.waiting == 0 && self.running.is_none() {
+            self.per_picture = self.per_picture.mul_f64(DOUBT);
+        }
+        Err(Refusal::DeadlineUnreachable { estimate, left_ms: left.as_millis() as u64, retry_after: wait })
+    }
 }
 
 impl Admission {
     /// At most `limit` requests wait at a time.
     pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self { limit, state: Mutex::default() })
+    }
+
+    /// Whether a request whose picture has yet to come may be answered by `deadline`. It takes no place.
+    ///
+    /// Unless some of those ahead of it give up, it cannot be answered sooner than this reckons, however quickly
+    /// its picture comes.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::DeadlineUnreachable`].
+    pub fn reach(&self, deadline: Option<Instant>) -> Result<(), Refusal> {
+        self.state().reach(deadline, Instant::now())
     }
 
     /// Takes a request in that must be answered by `deadline`.
@@ -56,19 +85,10 @@ impl Admission {
     pub fn admit(self: &Arc<Self>, deadline: Option<Instant>) -> Result<Ticket, Refusal> {
         let now = Instant::now();
         let mut state = self.state();
-        let wait = state.wait(now);
         if state.waiting >= self.limit {
-            return Err(Refusal::QueueFull { waiting: state.waiting, retry_after: wait });
+            return Err(Refusal::QueueFull { waiting: state.waiting, retry_after: state.wait(now) });
         }
-        let estimate = wait + state.per_picture;
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
-        if let Some(left) = left.filter(|left| *left < estimate) {
-            if state.waiting == 0 && state.running.is_none() {
-                state.per_picture = state.per_picture.mul_f64(DOUBT);
-            }
-            let left_ms = left.as_millis() as u64;
-            return Err(Refusal::DeadlineUnreachable { estimate, left_ms, retry_after: wait });
-        }
+        state.reach(deadline, now)?;
         state.waiting += 1;
         Ok(Ticket { admission: Arc::clone(self) })
     }

@@ -131,3 +131,6 @@ fn name(format: ImageFormat) -> &'static str {
         other => other.to_mime_type(),
     }
 }
+
+#[cfg(test)]
+mod tests;

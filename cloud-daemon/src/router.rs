@@ -1,4 +1,7 @@
 //! The HTTP interface: which path does what, and what every reply has.
+//!
+//! Only what breaks the rules of HTTP itself is answered without a problem body: by a bare 400, or a 431 for a
+//! head of more than 64 KiB.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +21,7 @@ use crate::admission::Admission;
 use crate::decoding::Decoding;
 use crate::metrics::{self, Metrics};
 use crate::refusal::Refusal;
-use crate::upload::Uploads;
+use crate::upload::{self, Uploads};
 use crate::worker::Worker;
 
 const ABOUT: &str = concat!(
@@ -74,7 +77,10 @@ async fn infer(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<InferResponse>, Refusal> {
-    let deadline = deadline(&headers, Instant::now())?;
+    let deadline = match before_the_body(&service, &headers) {
+        Ok(deadline) => deadline,
+        Err(refusal) => return Err(upload::refuse(&headers, body, refusal)),
+    };
     let upload = service.uploads.read(&headers, body, deadline).await?;
     let received = Instant::now();
     let model = service.worker.model().ok_or(Refusal::NotReady)?;
@@ -108,6 +114,15 @@ async fn infer(
             total_ms: millis(total),
         },
     }))
+}
+
+/// What can be refused by the request's head alone: a picture takes long on a narrow uplink, and must not be
+/// sent for nothing. Returns the deadline.
+fn before_the_body(service: &Service, headers: &HeaderMap) -> Result<Option<Instant>, Refusal> {
+    let deadline = deadline(headers, Instant::now())?;
+    service.worker.model().ok_or(Refusal::NotReady)?;
+    service.admission.reach(deadline)?;
+    Ok(deadline)
 }
 
 /// `GET /readyz`.

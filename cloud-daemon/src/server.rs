@@ -12,7 +12,7 @@ use detector::LoadOptions;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use nix::sys::socket::{setsockopt, sockopt};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -71,14 +71,9 @@ pub enum ServerError {
     /// Anything else that the system said.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
-    /// The model.
-    #[error("--model {}: {source}", path.display())]
-    Model {
-        /// Its file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: StartError,
-    },
+    /// The model does not load or run.
+    #[error("{0}")]
+    Model(StartError),
 }
 
 /// A server that listens.
@@ -142,7 +137,7 @@ impl Server {
             match ready.await.unwrap_or(Err(StartError::Thread)) {
                 // Nothing more to hear from it.
                 Ok(()) => std::future::pending().await,
-                Err(source) => ServerError::Model { path: settings.model, source },
+                Err(error) => ServerError::Model(error),
             }
         };
         tokio::select! {
@@ -201,7 +196,7 @@ async fn serve(
 /// Sets what a connection's socket needs; one that refuses it works without.
 fn prepare(stream: &TcpStream) {
     let nodelay = stream.set_nodelay(true);
-    let timeout = setsockopt(stream, sockopt::TcpUserTimeout, &(SEND_TIMEOUT.as_millis() as u32));
+    let timeout = SockRef::from(stream).set_tcp_user_timeout(Some(SEND_TIMEOUT));
     if nodelay.is_err() || timeout.is_err() {
         tracing::debug!(?nodelay, ?timeout, "a socket option was refused");
     }

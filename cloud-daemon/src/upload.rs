@@ -65,11 +65,7 @@ impl Uploads {
         let declared =
             headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if declared.is_some_and(|length: u64| length > self.max_body as u64) {
-            // Whoever asked whether to send the body at all is told no by the reply itself.
-            if !headers.contains_key(header::EXPECT) {
-                linger(body);
-            }
-            return Err(too_large);
+            return Err(refuse(headers, body, too_large));
         }
 
         let end = Instant::now() + WHOLE;
@@ -82,8 +78,7 @@ impl Uploads {
                 Ok(Ok(None)) => break,
                 Ok(Ok(Some(Err(error)))) => return Err(Refusal::BodyBroken { reason: error.to_string() }),
                 Err(_) if deadline.is_some_and(|deadline| deadline <= end) => {
-                    linger(body);
-                    return Err(Refusal::DeadlinePassed);
+                    return Err(refuse(headers, body, Refusal::DeadlinePassed));
                 }
                 Ok(Err(_)) | Err(_) => return Err(Refusal::BodyTimeout { received: bytes.len() }),
             };
@@ -91,12 +86,10 @@ impl Uploads {
                 continue;
             };
             if bytes.len() + data.len() > self.max_body {
-                linger(body);
-                return Err(too_large);
+                return Err(refuse(headers, body, too_large));
             }
             if let Err(refusal) = self.make_room(&mut bytes, &mut memory, data.len()) {
-                linger(body);
-                return Err(refusal);
+                return Err(refuse(headers, body, refusal));
             }
             bytes.extend_from_slice(&data);
         }
@@ -130,7 +123,65 @@ impl Uploads {
     }
 }
 
-/// Throws away what still comes of `body`, for a while.
-fn linger(mut body: Body) {
-    tokio::spawn(timeout(LINGER, async move { while let Some(Ok(_)) = body.frame().await {} }));
+/// Refuses a request before its body has been read: what still comes of it is thrown away, for a while.
+pub fn refuse(headers: &HeaderMap, mut body: Body, refusal: Refusal) -> Refusal {
+    // Whoever asked whether to send the body at all is told no by the reply itself.
+    if !headers.contains_key(header::EXPECT) {
+        tokio::spawn(timeout(LINGER, async move { while let Some(Ok(_)) = body.frame().await {} }));
+    }
+    refusal
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::channel::{Channel, Sender};
+
+    use super::*;
+
+    /// A body of `chunks`, which does not end while the sender is there.
+    async fn unfinished(chunks: &[&'static str]) -> (Sender<Bytes>, Body) {
+        let (mut sender, body) = Channel::new(chunks.len());
+        for chunk in chunks {
+            sender.send_data(Bytes::from_static(chunk.as_bytes())).await.unwrap();
+        }
+        (sender, Body::new(body))
+    }
+
+    #[tokio::test]
+    async fn a_body_up_to_the_limit() {
+        let uploads = Uploads::new(8, 0);
+        let none = HeaderMap::new();
+        let upload = uploads.read(&none, Body::from("12345678"), None).await.unwrap();
+        assert_eq!(upload.bytes, "12345678");
+        let refused = uploads.read(&none, Body::from("123456789"), None).await.unwrap_err();
+        assert_eq!(refused, Refusal::BodyTooLarge { limit: 8 });
+        assert_eq!(uploads.read(&none, Body::empty(), None).await.unwrap_err(), Refusal::EmptyBody);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stalls() {
+        let uploads = Uploads::new(100, 0);
+        let none = HeaderMap::new();
+        let (_sender, body) = unfinished(&["123", "45"]).await;
+        let refused = uploads.read(&none, body, None).await.unwrap_err();
+        assert_eq!(refused, Refusal::BodyTimeout { received: 5 });
+        let deadline = Some(Instant::now() + Duration::from_secs(1));
+        let (_sender, body) = unfinished(&["123"]).await;
+        let refused = uploads.read(&none, body, deadline).await.unwrap_err();
+        assert_eq!(refused, Refusal::DeadlinePassed);
+    }
+
+    #[tokio::test]
+    async fn all_bodies_share_the_memory() {
+        let uploads = Uploads::new(100_000, 0);
+        let none = HeaderMap::new();
+        let body = || Body::from(vec![1; 90_000]);
+        let held = [
+            uploads.read(&none, body(), None).await.unwrap(),
+            uploads.read(&none, body(), None).await.unwrap(),
+        ];
+        assert_eq!(uploads.read(&none, body(), None).await.unwrap_err(), Refusal::Uploads);
+        drop(held);
+        uploads.read(&none, body(), None).await.unwrap();
+    }
 }

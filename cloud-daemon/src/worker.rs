@@ -225,3 +225,6 @@ fn answer(reply: oneshot::Sender<Result<Answer, Refusal>>, answer: Result<Answer
         tracing::debug!("a caller left before its answer");
     }
 }
+
+#[cfg(test)]
+mod tests;

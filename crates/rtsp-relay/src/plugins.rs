@@ -19,7 +19,7 @@ const NEEDED: [(&str, &str); 9] = [
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
     /// The library itself does not start.
-    #[error("GStreamer does not start: {0}")]
+    #[error("GStreamer does not start")]
     Init(#[from] gst::glib::Error),
     /// An element's plugin is not installed.
     #[error(

@@ -1,7 +1,5 @@
 //! A daemon as a child process with a tiny random model, and raw HTTP to speak to it.
 
-#![expect(clippy::unwrap_used, reason = "a test's helpers fail the test by panicking")]
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -10,20 +8,18 @@ use std::time::{Duration, Instant};
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use protocol::problem::Problem;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Writes the model that the tests use.
-pub fn write_model(path: &Path) {
+pub(crate) fn write_model(path: &Path) {
     let family = detector::Family::Yolov3Resnet18;
     detector::testing::write_random_model(path, family, 0.125, &["person", "helmet"], (96, 96), 7).unwrap();
 }
 
 /// The daemon's command, without arguments or an environment that could stand for some.
-pub fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cloud-daemon"));
     for name in ["MODEL_URL", "BIG_MODEL_BIND_IP", "BIG_MODEL_BIND_PORT", "input_shape", "RUST_LOG"] {
         command.env_remove(name);
@@ -32,15 +28,15 @@ pub fn command() -> Command {
 }
 
 /// A running daemon; killed when dropped.
-pub struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     _directory: tempfile::TempDir,
 }
 
 impl Daemon {
     /// Starts one with a model and waits until it is ready.
-    pub fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let model = directory.path().join("model.safetensors");
         write_model(&model);
@@ -54,7 +50,7 @@ impl Daemon {
     }
 
     /// Starts one with `model` and waits until it listens.
-    pub fn start_with(directory: tempfile::TempDir, model: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start_with(directory: tempfile::TempDir, model: &Path, arguments: &[&str]) -> Self {
         let mut child = command()
             .arg("--model")
             .arg(model)
@@ -71,19 +67,20 @@ impl Daemon {
     }
 
     /// The most memory that it has held so far, in bytes.
-    pub fn peak_memory(&self) -> u64 {
+    pub(crate) fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
     }
 
     /// Sends SIGTERM.
-    pub fn terminate(&self) {
-        kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    pub(crate) fn terminate(&self) {
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
     }
 
     /// Waits for its end.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 }
@@ -98,19 +95,19 @@ impl Drop for Daemon {
 
 /// An HTTP reply.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The problem in it, which must be one in every respect.
-    pub fn problem(&self) -> Problem {
+    pub(crate) fn problem(&self) -> Problem {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let problem: Problem = serde_json::from_slice(&self.body).unwrap();
         assert_eq!(problem.status, self.status);
@@ -120,7 +117,7 @@ impl Reply {
 }
 
 /// Sends the bytes of a request, or as many as the server takes, and reads the reply.
-pub fn exchange(address: SocketAddr, head: &str, body: &[u8]) -> Reply {
+pub(crate) fn exchange(address: SocketAddr, head: &str, body: &[u8]) -> Reply {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     std::thread::scope(|scope| {
@@ -133,7 +130,7 @@ pub fn exchange(address: SocketAddr, head: &str, body: &[u8]) -> Reply {
 }
 
 /// Reads a reply whose length is given.
-pub fn read_reply(stream: &TcpStream) -> Reply {
+pub(crate) fn read_reply(stream: &TcpStream) -> Reply {
     let mut reader = BufReader::new(stream);
     let mut line = || {
         let mut line = String::new();
@@ -154,12 +151,12 @@ pub fn read_reply(stream: &TcpStream) -> Reply {
     reply
 }
 
-pub fn get(address: SocketAddr, path: &str) -> Reply {
+pub(crate) fn get(address: SocketAddr, path: &str) -> Reply {
     exchange(address, &format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"), b"")
 }
 
 /// `POST /infer` with further headers, each ending in `\r\n`.
-pub fn infer(address: SocketAddr, headers: &str, body: &[u8]) -> Reply {
+pub(crate) fn infer(address: SocketAddr, headers: &str, body: &[u8]) -> Reply {
     let length = body.len();
     let head = format!(
         "POST /infer HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
@@ -168,13 +165,13 @@ pub fn infer(address: SocketAddr, headers: &str, body: &[u8]) -> Reply {
 }
 
 /// A colourful picture.
-pub fn picture(width: u32, height: u32) -> RgbImage {
+pub(crate) fn picture(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         Rgb([(x * 7 + y) as u8, (y * 5) as u8, ((x / 16 + y / 16) % 2 * 200) as u8])
     })
 }
 
-pub fn jpeg(width: u32, height: u32) -> Vec<u8> {
+pub(crate) fn jpeg(width: u32, height: u32) -> Vec<u8> {
     let mut file = Vec::new();
     JpegEncoder::new_with_quality(&mut file, 85).encode_image(&picture(width, height)).unwrap();
     file

@@ -1,14 +1,11 @@
 //! What `POST /infer` answers, and what it refuses.
 
-#![expect(clippy::unwrap_used, reason = "a test's helpers fail the test by panicking")]
-
-mod support;
-
 use std::collections::HashSet;
 
 use image::ImageFormat;
 use protocol::infer::{ImageSize, InferResponse};
-use support::{Daemon, exchange, get, infer, jpeg, picture};
+
+use crate::support::{Daemon, exchange, get, infer, jpeg, picture};
 
 fn encoded(format: ImageFormat) -> Vec<u8> {
     let mut file = std::io::Cursor::new(Vec::new());
