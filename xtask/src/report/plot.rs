@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use super::text::{escape, short};
 
-/// Room around the plotting area: left for the numbers, right for the labels of horizontal lines.
+/// Room around the plotting area: left for the numbers, above for their unit.
 const LEFT: f64 = 52.0;
 const RIGHT: f64 = 14.0;
-const TOP: f64 = 14.0;
+const TOP: f64 = 28.0;
 const BOTTOM: f64 = 34.0;
 
 /// A plot from 0 to a maximum on both axes.
@@ -109,7 +109,7 @@ impl Plot {
             )
             .ok();
         }
-        for value in ticks(self.x_max, 6) {
+        for value in ticks(self.x_max, 7) {
             write!(
                 grid,
                 r#"<text x="{:.1}" y="{:.1}" text-anchor="middle">{} s</text>"#,
@@ -121,7 +121,7 @@ impl Plot {
         }
         let axis = self.y(0.0);
         format!(
-            r#"<svg viewBox="0 0 {width} {height}" role="img" aria-label="{}"><g class="axes">{grid}<line class="axis" x1="{LEFT}" x2="{:.1}" y1="{axis:.1}" y2="{axis:.1}"/></g>{}{}<text class="unit" x="{:.1}" y="10" text-anchor="end">{}</text></svg>"#,
+            r#"<svg viewBox="0 0 {width} {height}" role="img" aria-label="{}"><g class="axes">{grid}<line class="axis" x1="{LEFT}" x2="{:.1}" y1="{axis:.1}" y2="{axis:.1}"/></g>{}{}<text class="unit" x="{:.1}" y="12" text-anchor="end">{}</text></svg>"#,
             self.name,
             width - RIGHT,
             self.marks,
@@ -169,7 +169,7 @@ mod tests {
             .dots(&[(20.0, 100.0, "<script>".into())], 2.0, "edge")
             .rule(2.0, "p50 & more", "edge", false);
         let svg = plot.svg("ms");
-        assert!(svg.contains(r#"cx="486.0" cy="14.0""#), "{svg}");
+        assert!(svg.contains(r#"cx="486.0" cy="28.0""#), "{svg}");
         assert!(svg.contains("&lt;script&gt;") && !svg.contains("<script>"), "{svg}");
         assert!(svg.contains("a &lt; b") && svg.contains("p50 &amp; more"), "{svg}");
     }

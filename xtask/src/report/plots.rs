@@ -53,7 +53,7 @@ pub fn edge_latency(run: &Run) -> String {
     // A few stragglers must not press everything else onto the axis.
     let top = percentile(&times, 0.99).unwrap_or(1.0) * 1.3;
     let mut plot = Plot::new("Edge latency", HALF, run.summary.duration_s, top).dots(&points, 1.6, "edge");
-    plot = rules(plot, &times, "edge", 1.0, "ms");
+    plot = rules(plot, &times, "edge", 1.0);
     plot.svg("ms")
 }
 
@@ -72,15 +72,14 @@ pub fn cloud_latency(run: &Run) -> String {
     let radius = if points.len() > 200 { 1.6 } else { 3.0 };
     let plot = Plot::new("Cloud latency", HALF, run.summary.duration_s, most / factor)
         .dots(&points, radius, "cloud");
-    rules(plot, &times, "cloud", factor, unit).svg(unit)
+    rules(plot, &times, "cloud", factor).svg(unit)
 }
 
-/// Median and 95th percentile; one label gives way where the two lie together.
-fn rules(mut plot: Plot, times: &[f64], class: &str, factor: f64, unit: &str) -> Plot {
+/// Median and 95th percentile, labelled on the sides that face away from each other.
+fn rules(mut plot: Plot, times: &[f64], class: &str, factor: f64) -> Plot {
     for (fraction, name, below) in [(0.95, "p95", false), (0.5, "p50", true)] {
         if let Some(ms) = percentile(times, fraction) {
-            let value = ms / factor;
-            plot = plot.rule(value, &format!("{name} {} {unit}", short(value)), class, below);
+            plot = plot.rule(ms / factor, &format!("{name} {}", time(ms)), class, below);
         }
     }
     plot

@@ -83,13 +83,17 @@ pub fn finish(
     Ok(())
 }
 
-/// Reads `results.jsonl`.
+/// Reads `results.jsonl`: no records if it is missing, which is what a run leaves that ended before its edge had
+/// begun. The last line may be cut off, as a killed edge leaves it.
 ///
 /// # Errors
 ///
-/// If it is missing or a line is no record. The last line may be cut off, as a killed edge leaves it.
+/// If it cannot be read or a line is no record.
 pub fn read_records(path: &Path) -> Result<Vec<FrameRecord>> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        text => text.with_context(|| format!("cannot read {}", path.display()))?,
+    };
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     whole
         .lines()
@@ -181,6 +185,7 @@ mod tests {
         assert_eq!(read_records(&path).unwrap().len(), 2);
         fs::write(&path, format!("{record}\nnonsense\n")).unwrap();
         assert!(read_records(&path).unwrap_err().to_string().contains("line 2"));
+        assert!(read_records(&directory.path().join("none")).unwrap().is_empty());
     }
 
     #[test]

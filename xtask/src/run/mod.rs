@@ -72,19 +72,19 @@ pub fn run_all(options: &RunAll) -> Result<()> {
 
     plan.make_directories()?;
     let mut session = Session::begin(&workspace, &plan, lock, &interrupt, begin)?;
-    let measured = session.measure(&plan, &interrupt)?;
-    if !plan.keep {
-        session.end()?;
-    }
+    let mut measured = session.measure(&plan, &interrupt)?;
     let cut_short = measured.interrupted;
+    // A program that does not end well must not cost the measurements.
+    let mut ended = std::mem::replace(&mut measured.ended, Ok(()));
+    if !plan.keep {
+        ended = ended.and(session.end());
+    }
     finish::finish(&workspace, &plan, machine, measured, &interrupt)?;
-    let ended_early = if plan.keep {
+    if plan.keep {
         session.keep(&interrupt)?;
-        cut_short
-    } else {
-        interrupt.is_set()
-    };
-    if ended_early { Err(Interrupted.into()) } else { Ok(()) }
+    }
+    ended?;
+    if cut_short || (interrupt.is_set() && !plan.keep) { Err(Interrupted.into()) } else { Ok(()) }
 }
 
 /// Removes what a killed run left.

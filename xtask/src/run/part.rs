@@ -1,6 +1,6 @@
 //! A started program of the run: its process, its log file, and the lines it prints.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -31,11 +31,12 @@ pub struct Part {
 }
 
 impl Part {
-    /// Starts `command` with its log in `logs/NAME.log`, inside `namespace` if given.
+    /// Starts `command`, inside `namespace` if given. Its log (standard error) goes to `logs/NAME.log`, the lines
+    /// that it prints to `logs/NAME.out`.
     ///
     /// # Errors
     ///
-    /// If the log cannot be made or the program not be started.
+    /// If a file cannot be made or the program not be started.
     pub fn start(
         name: &'static str,
         mut command: Command,
@@ -43,13 +44,13 @@ impl Part {
         logs: &Path,
         lock: &mut Lock,
     ) -> Result<Self> {
-        let log = logs.join(format!("{name}.log"));
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .with_context(|| format!("cannot make {}", log.display()))?;
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(file.try_clone()?);
+        let make = |kind: &str| {
+            let path = logs.join(format!("{name}.{kind}"));
+            let file = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+            anyhow::Ok((path, file))
+        };
+        let ((log, errors), (_, mut printed)) = (make("log")?, make("out")?);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
         confine(&mut command, namespace);
         let program = PathBuf::from(command.get_program());
         let mut child =
@@ -59,7 +60,7 @@ impl Part {
             std::thread::spawn(move || {
                 for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                     // A full disk must not stop the reading: the program would block on its pipe.
-                    writeln!(file, "{line}").ok();
+                    writeln!(printed, "{line}").ok();
                     if sender.send(line).is_err() {
                         break;
                     }

@@ -44,12 +44,13 @@ pub struct Process {
 }
 
 impl Process {
-    /// The live process `pid`.
+    /// The process `pid`; `None` if there is none, or if it has ended and only waits to be collected.
     pub fn of(pid: i32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The name, in parentheses, may itself hold spaces and parentheses.
-        let fields = stat.rsplit_once(") ")?.1;
-        Some(Self { pid, started: fields.split(' ').nth(19)?.parse().ok()? })
+        let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+        let started = fields.get(19)?.parse().ok()?;
+        (!matches!(fields[0], "Z" | "X")).then_some(Self { pid, started })
     }
 
     fn is_alive(&self) -> bool {

@@ -68,6 +68,8 @@ pub struct Measured {
     pub burst_bytes: Option<u64>,
     /// Whether Ctrl-C ended it.
     pub interrupted: bool,
+    /// How the edge ended.
+    pub ended: Result<()>,
 }
 
 impl Session {
@@ -168,14 +170,14 @@ impl Session {
         let interrupted = interrupt.is_set();
 
         stage("stopping");
-        if let Some(edge) = self.edge.take() {
+        let ended = self.edge.take().map_or(Ok(()), |edge| {
             edge.stop_reading(DRAIN, |text| {
                 if let Some(sample) = parse(text, edge_begin) {
                     write_line(&mut file, &sample).ok();
                     samples.push(sample);
                 }
-            })?;
-        }
+            })
+        });
         let duration = self.started_at.elapsed().unwrap_or(edge_begin.elapsed());
         // The last packets of closing connections.
         std::thread::sleep(STEP);
@@ -194,6 +196,7 @@ impl Session {
             counters,
             burst_bytes,
             interrupted,
+            ended,
         })
     }
 
