@@ -42,7 +42,8 @@ pub struct Cli {
     #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-64..=256))]
     pub overhead: i32,
 
-    /// How much longer than bulk packets of up to 128 bytes (ACK, SYN, DNS, ping) may go on into debt
+    /// How much deeper into debt than bulk packets of up to 128 bytes (ACK, SYN, DNS, ping) may go; they are charged all
+    /// the same
     #[arg(long, default_value = "1s", value_parser = any_duration)]
     pub small_packet_reserve: Duration,
 

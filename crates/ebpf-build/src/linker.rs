@@ -18,7 +18,7 @@ const LINKER_SERIES: &str = "bpf-linker 0.10.";
 pub(crate) const LINKER_LLVM: u32 = 22;
 
 /// Generous: it takes about 90 s on two cores.
-const INSTALL_LIMIT: Duration = Duration::from_secs(1800);
+const INSTALL_LIMIT: Duration = Duration::from_secs(3600);
 
 /// The project's own linker, else the one on `PATH`; with the reason against each that does not do.
 pub(crate) fn find(paths: &Paths, reasons: &mut Vec<String>) -> Option<PathBuf> {

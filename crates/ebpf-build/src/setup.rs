@@ -8,7 +8,7 @@ use crate::{Paths, Toolchain, command, compiler, linker};
 
 /// rustup's server may be out of reach; Debian's packages are then the way, and nobody should wait long for that.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(120);
-const APT_LIMIT: Duration = Duration::from_secs(600);
+const APT_LIMIT: Duration = Duration::from_secs(1800);
 const PACKAGES: [&str; 2] = ["rustc-web", "libstd-rust-web-dev-bpf"];
 
 /// Makes sure that the kernel programs can be built, installing what is missing, and returns the toolchain.
