@@ -16,7 +16,6 @@ use crate::ground::Ground;
 use crate::head;
 use crate::light::Light;
 use crate::motion::{Moment, Script};
-use crate::props::add_vehicle;
 use crate::render::Canvas;
 use crate::rng::Rng;
 use crate::scene::Scene;
@@ -25,6 +24,7 @@ use crate::sensor::Sensor;
 use crate::site;
 use crate::truth::{Coco, Image, Label, labels};
 use crate::vector::{rgb, vec3};
+use crate::vehicle;
 use crate::wardrobe::{Looks, helmet_colour};
 
 /// Streams of the clip's seed: far from those of the stills, which are their numbers.
@@ -70,7 +70,7 @@ impl Take {
         let mut site = Scene::new(Ground::random(&mut rng), light);
         site::add_background(&mut site, 0.0, part.background, &mut rng);
         if let Some([x, z, heading]) = part.vehicle {
-            add_vehicle(&mut site, vec3(x, 0.0, z), heading, &mut rng);
+            vehicle::add(&mut site, vec3(x, 0.0, z), heading, &mut rng);
         }
         for &(prop, x, z, heading, helmet) in part.props {
             let top = prop.add(&mut site, vec3(x, 0.0, z), heading, &mut rng);
@@ -153,7 +153,7 @@ pub fn schedule(rate: u32) -> Vec<(usize, f32)> {
 ///
 /// # Errors
 ///
-/// When the sizes make no picture or a file cannot be written; what was written of the frames is removed.
+/// When the sizes make no picture or a file cannot be written; the incomplete files are removed.
 pub fn make(options: &Options) -> anyhow::Result<()> {
     let Options { width, height, rate, .. } = *options;
     let sizes = 64..=8192;
@@ -171,8 +171,10 @@ pub fn make(options: &Options) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {name}"))
         .and_then(|coco| write_coco(&options.truth, &coco));
     if made.is_err() {
-        // The first error tells what went wrong; a file that is gone already is no second one.
-        let _gone = std::fs::remove_file(&options.frames);
+        // The first error tells what went wrong; a file that was never made is no second one.
+        for file in [&options.frames, &options.truth] {
+            let _missing = std::fs::remove_file(file);
+        }
     }
     made
 }

@@ -16,6 +16,9 @@ use crate::sensor::Sensor;
 use crate::stage::random_still;
 use crate::truth::{Coco, Image, Label, labels};
 
+/// The name of the ground truth in the folder.
+const TRUTH: &str = "truth.coco.json";
+
 /// What to make.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -58,8 +61,20 @@ pub fn picture(
 ///
 /// # Errors
 ///
-/// When the sizes make no picture or a file cannot be written; the ground truth is written last.
+/// When the sizes make no picture or a file cannot be written; the incomplete set is removed.
 pub fn make(options: &Options) -> anyhow::Result<()> {
+    let made = make_all(options);
+    if made.is_err() {
+        // The first error tells what went wrong; files that were never made are no second one.
+        for name in (0..options.count).map(file_name).chain([TRUTH.into()]) {
+            let _missing = fs::remove_file(options.folder.join(name));
+        }
+        let _not_empty = fs::remove_dir(&options.folder);
+    }
+    made
+}
+
+fn make_all(options: &Options) -> anyhow::Result<()> {
     let Options { width, height, store_width, .. } = *options;
     if !(16..=8192).contains(&store_width) || !(64..=8192).contains(&width) || !(64..=8192).contains(&height)
     {
@@ -100,7 +115,7 @@ pub fn make(options: &Options) -> anyhow::Result<()> {
         };
         coco.push(image, labels, store_width as f32 / width as f32);
     }
-    write_coco(&options.folder.join("truth.coco.json"), &coco)
+    write_coco(&options.folder.join(TRUTH), &coco)
 }
 
 fn file_name(number: usize) -> String {

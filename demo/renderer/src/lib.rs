@@ -9,7 +9,7 @@
 //! - `camera`, `shape`, `raster`, `shadow`, `render`, `sensor`: from a scene to a picture
 //! - `material`, `ground`, `light`, `scene`: what a scene is made of
 //! - `wardrobe`, `pose`, `figure`, `head`, `carry`: people
-//! - `props`, `site`: things and background
+//! - `props`, `vehicle`, `site`: things and background
 //! - `stage`, `dataset`: random stills
 //! - `motion`, `script`, `clip`: the demo clip
 //! - `truth`: labels and COCO files
@@ -39,4 +39,5 @@ pub mod site;
 pub mod stage;
 pub mod truth;
 pub mod vector;
+pub mod vehicle;
 pub mod wardrobe;

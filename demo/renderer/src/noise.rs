@@ -35,7 +35,7 @@ pub fn noise(u: f32, v: f32) -> f32 {
 
 fn make_tile() -> Vec<i8> {
     let mut tile = vec![0.0; PITCH * PITCH];
-    let mut rng = Rng::new(0x5EED_0F_D1_27, 0);
+    let mut rng = Rng::new(0x005E_ED0F_D127, 0);
     let mut weight = 0.5;
     for octave in 2..9 {
         let cells = 1usize << octave;

@@ -50,11 +50,11 @@ impl Canvas {
         self.render(scene, view);
         self.times.clear();
         self.times.resize(self.light.len(), 1);
-        for moment in moments {
+        for (number, moment) in moments.iter().enumerate() {
             let mut other = std::mem::take(&mut self.other);
             other.draw(moment, view);
             let shader = Shader { scene: moment, view, shadows: &self.shadows, pixel: 1.0 / view.scale };
-            let shaded = self.times.iter().max().map_or(1, |most| most + 1);
+            let shaded = number as u8 + 2;
             for (cover, object) in self.surface.cover.iter().zip(&scene.objects) {
                 let (Some(bounds), None) = (cover.bounds, object.parent) else { continue };
                 let clamp = |value: f32, limit: usize| (value.max(0.0) as usize).min(limit);

@@ -122,7 +122,7 @@ fn make_tones() -> Vec<f32> {
 }
 
 fn make_noise() -> Vec<f32> {
-    let mut rng = Rng::new(0xCA3E_7A, 0);
+    let mut rng = Rng::new(0x00CA_3E7A, 0);
     (0..GRAINS).map(|_| rng.normal()).collect()
 }
 

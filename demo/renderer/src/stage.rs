@@ -7,11 +7,12 @@ use crate::ground::Ground;
 use crate::head;
 use crate::light::{Light, Weather};
 use crate::pose::Pose;
-use crate::props::{Prop, add_vehicle};
+use crate::props::Prop;
 use crate::rng::Rng;
 use crate::scene::Scene;
 use crate::site;
 use crate::vector::{Frame, UP, Vec3, vec3};
+use crate::vehicle;
 use crate::wardrobe::Looks;
 
 /// A scene and the camera that looks at it.
@@ -164,7 +165,7 @@ impl Stage {
             && let Some(place) = self.place(2.4, 1.0, 2.6, rng)
             && place.z > 8.0
         {
-            add_vehicle(&mut self.scene, place, rng.range(-3.1, 3.1), rng);
+            vehicle::add(&mut self.scene, place, rng.range(-3.1, 3.1), rng);
         }
         let mut tops = Vec::new();
         for _ in 0..2 + rng.below(9) {

@@ -147,7 +147,7 @@ impl Coco {
     pub fn push(&mut self, image: Image, labels: &[Label], scale: f32) {
         let round = |value: f32| (value * 100.0).round() / 100.0;
         for label in labels {
-            let edge = |value: u32, limit: u32| (value as f32 * scale).min(limit as f32);
+            let edge = |value: u32, limit: u32| round((value as f32 * scale).min(limit as f32));
             let [left, top, right, bottom] = label.bounds;
             let (left, right) = (edge(left, image.width), edge(right, image.width));
             let (top, bottom) = (edge(top, image.height), edge(bottom, image.height));
