@@ -180,7 +180,12 @@ async fn finish(State(service): State<Arc<Service>>, mut request: Request, next:
         tracing::info_span!("request", id = id.0, method = %request.method(), path = request.uri().path());
     let mut response = next.run(request).instrument(span.clone()).await;
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
-        span.in_scope(|| tracing::info!(status = refusal.status().as_u16(), %refusal, "refused"));
+        let status = refusal.status().as_u16();
+        // Whoever waits for the model asks again and again.
+        span.in_scope(|| match refusal {
+            Refusal::NotReady => tracing::debug!(status, %refusal, "refused"),
+            _ => tracing::info!(status, %refusal, "refused"),
+        });
         let allow = response.headers_mut().remove(header::ALLOW);
         response = refusal.problem(&id.0);
         if let Some(allow) = allow {

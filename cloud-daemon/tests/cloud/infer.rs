@@ -44,10 +44,9 @@ fn a_photo_is_answered_with_detections() {
     assert!(answer.detections.is_sorted_by(|a, b| a.score >= b.score));
     for detection in &answer.detections {
         let bbox = detection.bbox;
-        assert!(
-            bbox.x_min >= 0.0 && bbox.y_min >= 0.0 && bbox.x_max <= 640.0 && bbox.y_max <= 360.0,
-            "{bbox:?}"
-        );
+        // An object at the picture's edge may reach beyond it, but its box overlaps the picture.
+        let inside = bbox.x_min < 640.0 && bbox.y_min < 360.0 && bbox.x_max > 0.0 && bbox.y_max > 0.0;
+        assert!(inside && bbox.area() > 0.0, "{bbox:?}");
     }
     let timing = answer.timing;
     assert!(timing.decode_ms > 0.0 && timing.infer_ms > 0.0, "{timing:?}");
