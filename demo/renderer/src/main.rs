@@ -41,10 +41,10 @@ struct DatasetArgs {
     #[arg(long, default_value_t = 1280)]
     width: usize,
     /// Height of the rendered picture in pixels
-    #[arg(long, default_value_t = 520)]
+    #[arg(long, default_value_t = 720)]
     height: usize,
     /// Width of the stored picture in pixels; the height follows
-    #[arg(long, default_value_t = 536)]
+    #[arg(long, default_value_t = 736)]
     store_width: usize,
     /// Best JPEG quality; half of the pictures get down to half of it
     #[arg(long, default_value_t = 92, value_parser = clap::value_parser!(u8).range(1..=100))]
@@ -69,7 +69,7 @@ struct ClipArgs {
     #[arg(long, default_value_t = 1280)]
     width: usize,
     /// Height in pixels
-    #[arg(long, default_value_t = 520)]
+    #[arg(long, default_value_t = 720)]
     height: usize,
     /// Frames a second
     #[arg(long, default_value_t = 25)]
@@ -94,7 +94,7 @@ struct StillArgs {
     #[arg(long, default_value_t = 1280)]
     width: usize,
     /// Height in pixels
-    #[arg(long, default_value_t = 520)]
+    #[arg(long, default_value_t = 720)]
     height: usize,
 }
 
