@@ -24,6 +24,7 @@ mod backoff;
 pub mod cli;
 pub mod duration;
 pub mod frame;
+pub mod http_url;
 pub mod little;
 mod lock;
 pub mod logging;

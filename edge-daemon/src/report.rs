@@ -12,7 +12,7 @@ use protocol::{status::EdgeStatus, time::rfc3339};
 use serde_json::json;
 use tracing::warn;
 
-use crate::{status::Counters, uplink::CloudUrl};
+use crate::{http_url::HttpUrl, status::Counters};
 
 /// How long one report may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct ReportSettings {
     /// The local controller.
-    pub server: CloudUrl,
+    pub server: HttpUrl,
     /// How often.
     pub period: Duration,
     /// This worker.

@@ -65,14 +65,14 @@ impl Results {
     /// Makes the directories, opens `results.jsonl` for appending and starts the writers. Also returns the number for
     /// the next frame: one more than any that an earlier run left there.
     ///
-    /// A line that cannot be written cancels `stop`.
+    /// A line that cannot be written cancels `interrupt`.
     ///
     /// # Errors
     ///
     /// A directory or the file cannot be made.
     pub fn start(
         settings: &ResultsSettings,
-        stop: CancellationToken,
+        interrupt: CancellationToken,
     ) -> Result<(Self, Writers, u64), RecordsError> {
         let (records_file, after_records) = Records::open(&settings.directory)?;
         let (pictures_directories, after_pictures) = Pictures::open(settings)?;
@@ -82,7 +82,7 @@ impl Results {
             records: std::thread::spawn(move || {
                 let written = records_file.write_all(&waiting_records);
                 if written.is_err() {
-                    stop.cancel();
+                    interrupt.cancel();
                 }
                 written
             }),

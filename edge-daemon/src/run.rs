@@ -69,7 +69,7 @@ async fn watch(settings: Settings) -> Result<()> {
     // Cancelled: somebody wants it to end now, with what has been done so far.
     let interrupt = CancellationToken::new();
     let counters = Arc::new(Counters::default());
-    let (results, writers, first) = Results::start(&settings.results, stop.clone())?;
+    let (results, writers, first) = Results::start(&settings.results, interrupt.clone())?;
     let results = Arc::new(results);
     let finished: Finished = {
         let (counters, results) = (Arc::clone(&counters), Arc::clone(&results));
@@ -161,6 +161,7 @@ async fn watch(settings: Settings) -> Result<()> {
     drop((results, finished));
     spawn_blocking(|| writers.join()).await.context("the writers failed")??;
     signals.abort();
+    info!(frames = mailbox.replaced(), "replaced by newer ones before the little model was free");
     if skipped > 0 {
         warn!(
             skipped,
@@ -234,7 +235,11 @@ async fn tell_status(counters: Arc<Counters>, json: bool) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        tell(&counters, json);
+        // Whoever reads standard output may be slow, and the uplink must not wait for them.
+        let counters = Arc::clone(&counters);
+        if spawn_blocking(move || tell(&counters, json)).await.is_err() {
+            return;
+        }
     }
 }
 

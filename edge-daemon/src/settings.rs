@@ -6,11 +6,12 @@ use detector::LoadOptions;
 
 use crate::{
     cli::RunArgs,
+    http_url::HttpUrl,
     mining::{Mining, Parameters},
     report::ReportSettings,
     results::ResultsSettings,
     source::{Location, SourceSettings},
-    uplink::{CloudUrl, UplinkSettings},
+    uplink::UplinkSettings,
 };
 
 /// Everything that a run needs to know.
@@ -131,7 +132,7 @@ fn uplink(args: &RunArgs, mining: &Mining) -> Result<Option<UplinkSettings>, Str
     }))
 }
 
-fn host_url(host: &str, port: u16) -> Result<CloudUrl, String> {
+fn host_url(host: &str, port: u16) -> Result<HttpUrl, String> {
     match host.parse::<IpAddr>() {
         Ok(IpAddr::V6(address)) => format!("http://[{address}]:{port}").parse(),
         _ if host.contains(['/', '@', ':', '?', '#']) => Err("must be an address or a host name".to_owned()),

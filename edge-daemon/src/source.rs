@@ -150,7 +150,9 @@ pub fn run(
         let pause = backoff.after_failure();
         warn!(%location, cause, frames, retry_in = ?pause, "the source is gone; opening it again");
         wait(pause, stop);
-        reopened();
+        if !stop.is_cancelled() {
+            reopened();
+        }
     }
     debug!(%location, "the source was told to stop");
     Ok(())

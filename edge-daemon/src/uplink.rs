@@ -30,13 +30,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{frame::Frame, little::Judged, lock::lock, status::Counters};
+use crate::{frame::Frame, http_url::HttpUrl, little::Judged, lock::lock, status::Counters};
 use breaker::Breaker;
 use client::{CloudClient, Reply};
 use hard_frame::HardFrame;
 use queue::Queue;
 
-pub use client::CloudUrl;
 pub use picture::Size;
 
 /// How often one frame may be begun over a connection that then breaks.
@@ -49,7 +48,7 @@ pub type Finished = Arc<dyn Fn(Arc<Frame>, FrameRecord) + Send + Sync>;
 #[derive(Debug, Clone)]
 pub struct UplinkSettings {
     /// The cloud.
-    pub cloud: CloudUrl,
+    pub cloud: HttpUrl,
     /// How many hard frames may wait.
     pub capacity: usize,
     /// A full queue makes the little model wait, instead of displacing the oldest frame.

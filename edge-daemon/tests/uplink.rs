@@ -25,7 +25,10 @@ use edge_daemon::{
 use image::RgbImage;
 use protocol::record::{FrameRecord, FrameTiming, Outcome};
 use serde_json::json;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 fn answer(width: u32, height: u32) -> serde_json::Value {
@@ -53,6 +56,13 @@ where
     let router = Router::new().route("/infer", infer).layer(DefaultBodyLimit::disable());
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     url
+}
+
+/// A port on which nobody listens and that nobody else is given meanwhile.
+fn taken_port() -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    socket
 }
 
 struct Edge {
@@ -281,9 +291,8 @@ async fn a_busy_cloud_is_asked_again_after_the_time_it_set() {
 
 #[tokio::test]
 async fn frames_wait_for_a_dead_cloud_until_their_deadlines() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    let socket = taken_port();
+    let url = format!("http://{}", socket.local_addr().unwrap());
     let edge = Edge::start(&url, |settings| settings.deadline = Duration::from_millis(800));
     (0..3).for_each(|number| edge.submit(number));
     let records = edge.finish().await;
@@ -293,14 +302,12 @@ async fn frames_wait_for_a_dead_cloud_until_their_deadlines() {
 
 #[tokio::test]
 async fn a_cloud_that_comes_back_gets_what_still_waits() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
-    let edge = Edge::start(&format!("http://{address}"), |_| {});
+    let socket = taken_port();
+    let edge = Edge::start(&format!("http://{}", socket.local_addr().unwrap()), |_| {});
     edge.submit(0);
     tokio::time::sleep(Duration::from_millis(300)).await;
     let router = Router::new().route("/infer", post(|| async { Json(answer(1, 1)) }));
-    let listener = TcpListener::bind(address).await.unwrap();
+    let listener = socket.listen(16).unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     assert_eq!(edge.finish().await[0].outcome, Outcome::Answered);
 }

@@ -25,6 +25,8 @@ impl Cli {
                 (false, false) => arg.env(None::<&'static str>),
             }
         });
+        // Only a built command can spell its flags.
+        command.build();
         let environment: Vec<(String, String)> = command
             .get_arguments()
             .filter_map(|arg| Some((arg.to_string(), arg.get_env()?.to_str()?.to_owned())))

@@ -61,9 +61,14 @@ impl Session {
         let progress = Arc::new(Progress::default());
         let deliver = {
             let (deliver, progress) = (Arc::clone(deliver), Arc::clone(&progress));
+            // Pictures that are on their way when `deliver` says no are dropped.
+            let mut wanted = true;
             move |picture| {
-                progress.frame(opened);
-                deliver(picture)
+                if wanted {
+                    progress.frame(opened);
+                    wanted = deliver(picture);
+                }
+                wanted
             }
         };
         let pipeline = pipeline::build(settings, deliver)?;

@@ -2,8 +2,6 @@
 
 use std::{
     error::Error,
-    fmt,
-    str::FromStr,
     time::{Duration, Instant},
 };
 
@@ -14,39 +12,14 @@ use protocol::{
 };
 use reqwest::{Response, StatusCode, header};
 
+use crate::http_url::HttpUrl;
+
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest answer that is read: some ten thousand detections.
 const LONGEST_ANSWER: usize = 4 << 20;
 /// How long to wait after a `503` that does not say.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// The cloud's address, such as `http://10.0.0.1:5000`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CloudUrl(String);
-
-impl FromStr for CloudUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let url = reqwest::Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
-        match url.scheme() {
-            "http" => {}
-            "https" => return Err("TLS is not built in; use http:// inside a protected network".to_owned()),
-            other => return Err(format!("the scheme must be http, not {other}")),
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err("give scheme, host and port only".to_owned());
-        }
-        Ok(Self(url.as_str().trim_end_matches('/').to_owned()))
-    }
-}
-
-impl fmt::Display for CloudUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// What came of one attempt.
 #[derive(Debug)]
@@ -82,7 +55,7 @@ pub(super) struct CloudClient {
 }
 
 impl CloudClient {
-    pub(super) fn new(cloud: &CloudUrl, connections: usize) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(cloud: &HttpUrl, connections: usize) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("sluice-edge-daemon/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
@@ -164,19 +137,4 @@ fn unreachable(error: &reqwest::Error) -> Reply {
         cause = source;
     }
     Reply::Unreachable { error: cause.to_string(), connected: !error.is_connect() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls() {
-        let parse = |text: &str| text.parse::<CloudUrl>();
-        assert_eq!(parse("http://10.0.0.1:5000/").unwrap().to_string(), "http://10.0.0.1:5000");
-        assert_eq!(parse("http://[fd00::1]:5000").unwrap().to_string(), "http://[fd00::1]:5000");
-        assert!(parse("https://cloud:5000").unwrap_err().contains("TLS"));
-        assert!(parse("10.0.0.1:5000").is_err());
-        assert!(parse("http://x:5000/?a=b").is_err());
-    }
 }

@@ -72,8 +72,13 @@ impl Queue {
 
     /// All frames whose deadline is not after `now`.
     pub(super) fn take_expired(&self, now: Instant) -> Vec<HardFrame> {
-        let expired = lock(&self.state).waiting.extract_if(.., |frame| frame.deadline <= now).collect();
-        self.room.notify_all();
+        let due = |frame: &mut HardFrame| frame.deadline <= now;
+        let expired: Vec<_> = lock(&self.state).waiting.extract_if(.., due).collect();
+        if !expired.is_empty() {
+            self.room.notify_all();
+            // The queue may be finished now.
+            self.changes.send_replace(());
+        }
         expired
     }
 

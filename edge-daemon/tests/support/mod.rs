@@ -6,7 +6,7 @@ use gst::prelude::*;
 
 /// Writes `frames` H.264 frames of 320x240 at 25 a second to `path`. With `b_frames`, pictures are decoded in
 /// another order than they are shown, and the container shifts their times.
-pub fn make_clip(path: &Path, frames: u32, b_frames: u32) {
+pub(crate) fn make_clip(path: &Path, frames: u32, b_frames: u32) {
     gst::init().unwrap();
     let pipeline = gst::parse::launch(&format!(
         "videotestsrc num-buffers={frames} pattern=ball ! video/x-raw,width=320,height=240,framerate=25/1 \
