@@ -5,6 +5,7 @@
 //! `cargo xtask test` does that; by hand, `cargo build --release && cargo test --release -p sluice-tests`.
 
 pub mod clip;
+pub mod models;
 pub mod net;
 pub mod program;
 

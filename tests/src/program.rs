@@ -14,6 +14,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use protocol::status::EdgeStatus;
 
 /// The path of one of the workspace's programs, built in the profile of the running test.
 ///
@@ -101,9 +102,29 @@ impl Program {
         }
     }
 
-    /// The last line on standard output so far, if any has come since the last call.
-    pub fn last_line(&self) -> Option<String> {
-        self.lines.try_iter().last()
+    /// The lines on standard output since the last call.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
+    /// Reads status lines of `edge-daemon --status-json` until one satisfies `wanted`, and returns it.
+    ///
+    /// # Errors
+    ///
+    /// None does within `limit`, or the program ended.
+    pub fn status(&self, limit: Duration, wanted: impl Fn(&EdgeStatus) -> bool) -> Result<EdgeStatus> {
+        let parse = |line: &str| serde_json::from_str::<EdgeStatus>(line);
+        let line = self.line(limit, |line| parse(line).is_ok_and(|status| wanted(&status)))?;
+        Ok(parse(&line)?)
+    }
+
+    /// The program's process.
+    ///
+    /// # Errors
+    ///
+    /// Never on Linux, whose process numbers are small.
+    pub fn pid(&self) -> Result<Pid> {
+        Ok(Pid::from_raw(i32::try_from(self.child.id())?))
     }
 
     /// What the program has written to standard error.
@@ -121,8 +142,7 @@ impl Program {
     ///
     /// The program has ended.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = Pid::from_raw(i32::try_from(self.child.id())?);
-        kill(pid, signal).with_context(|| format!("send {signal} to {}", self.name))
+        kill(self.pid()?, signal).with_context(|| format!("send {signal} to {}", self.name))
     }
 
     /// Waits for the program to end by itself.

@@ -1,17 +1,14 @@
 //! A convolution by candle's own operations, on any device that candle knows.
 
 use candle_core::{Device, Result, Tensor};
+use candle_nn::{Conv2dConfig, Module, ops::leaky_relu};
 
 use super::{Activation, Geometry, Residual};
 
 /// Weights on a device.
 #[derive(Debug)]
 pub(crate) struct CandleConv {
-    /// `[out, in, kernel, kernel]`.
-    weight: Tensor,
-    /// `[1, out, 1, 1]`.
-    bias: Tensor,
-    geometry: Geometry,
+    layer: candle_nn::Conv2d,
     activation: Activation,
 }
 
@@ -23,17 +20,16 @@ impl CandleConv {
         bias: Vec<f32>,
         device: &Device,
     ) -> Result<Self> {
-        let Geometry { in_channels, out_channels, kernel, .. } = geometry;
+        let Geometry { in_channels, out_channels, kernel, stride } = geometry;
         let weight = Tensor::from_vec(weight, (out_channels, in_channels, kernel, kernel), device)?;
-        let bias = Tensor::from_vec(bias, (1, out_channels, 1, 1), device)?;
-        Ok(Self { weight, bias, geometry, activation })
+        let bias = Tensor::from_vec(bias, out_channels, device)?;
+        // An odd kernel's padding is the same before and after the picture.
+        let config = Conv2dConfig { padding: geometry.padding(), stride, ..Conv2dConfig::default() };
+        Ok(Self { layer: candle_nn::Conv2d::new(weight, Some(bias), config), activation })
     }
 
     pub(super) fn forward(&self, input: &Tensor, residual: Option<(&Tensor, Residual)>) -> Result<Tensor> {
-        let Geometry { stride, .. } = self.geometry;
-        // An odd kernel's padding is the same before and after the picture.
-        let output = input.conv2d(&self.weight, self.geometry.padding(), stride, 1, 1)?;
-        let output = output.broadcast_add(&self.bias)?;
+        let output = self.layer.forward(input)?;
         match residual {
             None => self.activate(output),
             Some((residual, Residual::BeforeActivation)) => self.activate((output + residual)?),
@@ -45,7 +41,7 @@ impl CandleConv {
         match self.activation {
             Activation::Identity => Ok(values),
             Activation::Relu => values.relu(),
-            Activation::LeakyRelu(slope) => values.maximum(&(&values * f64::from(slope))?),
+            Activation::LeakyRelu(slope) => leaky_relu(&values, f64::from(slope)),
         }
     }
 }
