@@ -17,9 +17,10 @@ from .train import Options, train
 
 STORE_WIDTH = 736
 """Pixels across a stored picture: the widest input of the pair."""
-PART = 1500
+PART = 500
+"""Pictures a data set: training takes them up when a set is whole."""
 HELD_OUT_SEED = 900_001
-LITTLE_SHARE = 0.16
+LITTLE_SHARE = 0.15
 """Of the training time. The little model is meant to be quick and to leave something to the big one."""
 
 
@@ -80,13 +81,12 @@ def pair(options: argparse.Namespace) -> list[Options]:
     shared = {"data": options.data / "train", "held_out": options.data / "held-out", "device": options.device}
     little = Options(
         family="yolov3-resnet18",
-        width=0.125,
+        width=0.25,
         input=(416, 736),
         crop=(416, 736),
         minutes=options.minutes * LITTLE_SHARE,
         out=options.out / "demo-little.safetensors",
-        batch=16,
-        rate=3e-3,
+        rate=2e-3,
         **shared,
     )
     big = Options(
@@ -96,8 +96,7 @@ def pair(options: argparse.Namespace) -> list[Options]:
         crop=(320, 544),
         minutes=options.minutes * (1 - LITTLE_SHARE),
         out=options.out / "demo-big.safetensors",
-        batch=8,
-        rate=1e-3,
+        rate=1.2e-3,
         **shared,
     )
     return [little, big]

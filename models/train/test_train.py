@@ -12,6 +12,7 @@ from .boxes import Grid, complete_iou, flatten, iou
 from .data import Augment, Batch, Sample, letterbox
 from .evaluate import Detections, average_precision, match, suppress
 from .export import ModelCard, export, load
+from .initial import restore_norms
 from .loss import assign, detection_loss
 from .networks import YoloDarknet53, YoloResnet18, scaled
 from .parity import ANCHORS, CLASSES, randomise
@@ -54,6 +55,24 @@ class Networks(unittest.TestCase):
         for stride in before:
             self.assertLess((before[stride] - after[stride]).abs().max() / before[stride].abs().max(), 0.02)
         self.assertEqual((card.classes, card.input, card.anchors), (CLASSES, (96, 96), ANCHORS))
+
+
+    def test_restored_norms_change_nothing(self):
+        torch.manual_seed(2)
+        network = YoloResnet18(0.0625)
+        randomise(network, (96, 96))
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "tiny.safetensors"
+            export(network.eval(), ModelCard("tiny", CLASSES, (96, 96), ANCHORS), path)
+            again, _ = load(path)
+        pictures = torch.rand(4, 3, 96, 96)
+        with torch.no_grad():
+            before = again(pictures)
+            restore_norms(again, [pictures])
+            after, fresh = again(pictures), again.train()(pictures)
+        for stride in before:
+            torch.testing.assert_close(after[stride], before[stride], rtol=1e-3, atol=1e-3)
+            torch.testing.assert_close(fresh[stride], before[stride], rtol=1e-2, atol=1e-2)
 
 
 class Boxes(unittest.TestCase):

@@ -17,16 +17,18 @@ import tempfile
 import time
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from .boxes import Grid, flatten
+from .boxes import Anchors, Grid, flatten
 from .data import Stream, data_sets, loader, mean_anchors, read_truth
 from .evaluate import Detector, evaluate, mean_precision, table
-from .export import ModelCard, export
+from .export import ModelCard, export, load
+from .initial import restore_norms
 from .loss import detection_loss
 from .networks import FAMILIES, Yolo, build
 
@@ -53,6 +55,8 @@ class Options:
     data: Path
     held_out: Path
     out: Path
+    initial: Path | None = None
+    """A model file to go on from; its anchors are kept. None: random weights."""
     batch: int = 12
     """Pictures a step, over all processes."""
     rate: float = 1e-3
@@ -112,9 +116,14 @@ class Run:
         self.preview = options.out.with_name(options.out.name + ".preview")
         saved = torch.load(self.checkpoint, weights_only=True) if self.checkpoint.exists() else None
         classes = read_truth(data_sets(options.held_out)[0])[0]
-        anchors = saved["anchors"] if saved else mean_anchors(options.data, *options.input)
-        self.card = ModelCard(options.out.stem, classes, options.input, anchors)
         network: Yolo = build(options.family, options.width, len(classes))
+        if saved:
+            anchors = saved["anchors"]
+        elif options.initial:
+            anchors = self.start_from(options.initial, network)
+        else:
+            anchors = mean_anchors(options.data, *options.input)
+        self.card = ModelCard(options.out.stem, classes, options.input, anchors)
         self.network = network.to(options.device, memory_format=torch.channels_last)
         self.average = Average(self.network, options.average)
         self.optimiser = optimiser(self.network, options)
@@ -130,6 +139,15 @@ class Run:
         self.started = time.monotonic()
         parameters = sum(p.numel() for p in network.parameters())
         self.say(f"{options.out.name}: {parameters} parameters, {processes} processes, anchors {anchors}")
+
+    def start_from(self, path: Path, network: Yolo) -> Anchors:
+        """Gives the network the weights of a model file; returns its anchors."""
+        loaded, card = load(path)
+        batches = Stream(self.options.data, 8, *self.options.crop, self.options.seed)
+        pixels = (batch.pixels.permute(0, 3, 1, 2).float() / 255 for batch in islice(batches, 8))
+        restore_norms(loaded, pixels)
+        network.load_state_dict(loaded.state_dict())
+        return card.anchors
 
     def say(self, line: str) -> None:
         """Prints a line, once for all processes."""
@@ -238,6 +256,8 @@ def run_process(rank: int, options: Options, processes: int, meeting: str) -> No
         run.checkpoint.unlink()
         run.report(None)
     if processes > 1:
+        # Nobody may leave while another still listens.
+        distributed.barrier()
         distributed.destroy_process_group()
 
 
@@ -263,6 +283,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--held-out", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--initial", type=Path, help="model file to go on from, of the same family and width")
     defaults = {f.name: f.default for f in Options.__dataclass_fields__.values()}
     for name in ("batch", "rate", "weight_decay", "average", "workers", "processes", "device", "seed", "save_minutes", "evaluate_pictures"):
         flag = "--" + name.replace("_", "-")
