@@ -47,12 +47,12 @@ pub(super) fn annotated(image: &RgbImage, detections: &[Detection], caption: &Ca
     let Some(canvas) = RgbImage::from_raw(width, height + CAPTION_HEIGHT, pixels) else {
         return image.clone();
     };
-    let mut canvas = Canvas { image: canvas, bottom: i64::from(height) };
+    let mut canvas = Canvas { image: canvas, bottom: i64::from(height), labels: Vec::new() };
     // Lines first, so that no box runs through a label; the surest last, so that it lies on top.
     for detection in detections.iter().rev() {
         canvas.outline(detection);
     }
-    for detection in detections.iter().rev() {
+    for detection in detections {
         canvas.label(detection);
     }
     canvas.caption(caption);
@@ -63,6 +63,8 @@ struct Canvas {
     image: RgbImage,
     /// Where the picture ends and the caption begins.
     bottom: i64,
+    /// Where labels stand already.
+    labels: Vec<[i64; 4]>,
 }
 
 impl Canvas {
@@ -75,16 +77,24 @@ impl Canvas {
         self.fill([right - LINE, top, right, bottom], colour);
     }
 
-    /// A filled tab above the box; inside it where there is no room above.
+    /// A filled tab on the box; where another label stands, below or beside the box instead.
     fn label(&mut self, detection: &Detection) {
-        let [left, top, ..] = corners(detection);
+        let [left, top, right, bottom] = corners(detection);
         let text = format!("{} {:.2}", detection.class, detection.score);
-        let width = text_width(&text) + 2 * PADDING;
-        let top = if top >= LABEL_HEIGHT { top - LABEL_HEIGHT } else { top.max(0) };
-        let left = left.min(i64::from(self.image.width()) - width).max(0);
+        let (width, height) = (text_width(&text) + 2 * PADDING, LABEL_HEIGHT);
+        let within = |left: i64, top: i64| {
+            let left = left.min(i64::from(self.image.width()) - width).max(0);
+            let top = top.min(self.bottom - height).max(0);
+            [left, top, left + width, top + height]
+        };
+        let places = [(left, top - height), (left, bottom), (right, top), (left - width, top), (left, top)];
+        let free = |place: &[i64; 4]| !self.labels.iter().any(|label| overlap(label, place));
+        let place = places.map(|(left, top)| within(left, top)).into_iter().find(free);
+        let place = place.unwrap_or_else(|| within(left, top - height));
         let ground = colour(detection);
-        self.fill([left, top, left + width, top + LABEL_HEIGHT], ground);
-        self.text(&text, left + PADDING, top + 1, readable_on(ground), self.bottom);
+        self.fill(place, ground);
+        self.text(&text, place[0] + PADDING, place[1] + 1, readable_on(ground), self.bottom);
+        self.labels.push(place);
     }
 
     fn caption(&mut self, caption: &Caption) {
@@ -129,6 +139,10 @@ impl Canvas {
             pen += glyph.width() as i64;
         }
     }
+}
+
+fn overlap(one: &[i64; 4], other: &[i64; 4]) -> bool {
+    one[0] < other[2] && other[0] < one[2] && one[1] < other[3] && other[1] < one[3]
 }
 
 fn blend(pixel: &mut Rgb<u8>, colour: Rgb<u8>, coverage: u8) {
@@ -194,6 +208,15 @@ mod tests {
         // The label stands on the box, with dark letters.
         assert_eq!(*drawn.get_pixel(41, 43), blue);
         assert!((42..120).any(|x| (42..60).any(|y| drawn.get_pixel(x, y).0[2] < 60)));
+    }
+
+    #[test]
+    fn labels_do_not_cover_each_other() {
+        let grey = RgbImage::from_pixel(320, 200, Rgb([100; 3]));
+        let same = [40.0, 60.0, 140.0, 160.0];
+        let drawn = annotated(&grey, &[detection(0, same), detection(1, same)], &caption(false));
+        assert_eq!(*drawn.get_pixel(41, 43), CLASS_COLOURS[0]);
+        assert_eq!(*drawn.get_pixel(41, 161), CLASS_COLOURS[1]);
     }
 
     #[test]
