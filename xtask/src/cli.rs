@@ -79,7 +79,7 @@ pub struct RunAll {
     #[arg(
         long,
         value_name = "JSON",
-        default_value = r#"[{"key":"threshold_img","value":"0.9"},{"key":"threshold_box","value":"0.9"}]"#
+        default_value = r#"[{"key":"threshold_img","value":"0.5"},{"key":"threshold_box","value":"0.5"}]"#
     )]
     pub hem_parameters: String,
     /// How the edge fetches the camera's stream
