@@ -102,7 +102,7 @@ pub struct RunArgs {
     /// Largest size of an uploaded picture (default: the cloud model's input size, 544x544 until it is known).
     #[arg(long, value_name = "WxH")]
     pub upload_size: Option<Size>,
-    /// JPEG quality of uploads. At 70 a busy picture of 544x306 is about 15 kB, 2 s at 64kbit.
+    /// JPEG quality of uploads. At 70 a busy picture of 544x306 is about 16 kB, 2 s at 64kbit.
     #[arg(long, value_name = "1-100", default_value_t = 70, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub upload_quality: u8,
     /// How long an upload on the wire may go on after a stop.

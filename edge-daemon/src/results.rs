@@ -29,8 +29,8 @@ pub use records::{FILE_NAME, RecordsError, read};
 
 /// Lines that may wait for the disk; then the next frame waits too.
 const WAITING_RECORDS: usize = 4096;
-/// Pictures that may wait to be drawn.
-const WAITING_PICTURES: usize = 8;
+/// Frames that may wait to be drawn: more than the uplink gives up at once at the end, by default.
+const WAITING_PICTURES: usize = 24;
 
 /// Where results go.
 #[derive(Debug, Clone)]

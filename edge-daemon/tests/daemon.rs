@@ -1,5 +1,7 @@
 //! The whole program, with a tiny model, a clip made on the spot and a stub cloud.
 
+#![expect(clippy::unwrap_used, reason = "what a test cannot do, it reports by panicking")]
+
 mod support;
 
 use std::{

@@ -1,5 +1,7 @@
 //! The source against files that the test makes, and against nobody.
 
+#![expect(clippy::unwrap_used, reason = "what a test cannot do, it reports by panicking")]
+
 mod support;
 
 use std::{

@@ -1,5 +1,7 @@
 //! The uplink against stub clouds that answer, refuse, dawdle, vanish and talk nonsense.
 
+#![expect(clippy::unwrap_used, reason = "what a test cannot do, it reports by panicking")]
+
 use std::{
     sync::{
         Arc, Mutex,
