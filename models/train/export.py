@@ -5,7 +5,7 @@ Batch norms are folded into the convolutions here, in f64: each convolution leav
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -100,6 +100,12 @@ def export(network: Yolo, card: ModelCard, path: Path) -> None:
     save_file(half_weights(folded(network)), part, metadata=card.metadata(network))
     part.chmod(0o644)
     part.replace(path)
+
+
+def set_input(path: Path, size: tuple[int, int]) -> None:
+    """Has the model in a file work on another input size (height, width): a convolutional network runs at any."""
+    network, card = load(path)
+    export(network, replace(card, input=size), path)
 
 
 def load(path: Path) -> tuple[Yolo, ModelCard]:
