@@ -8,6 +8,7 @@ mod location;
 mod media_clock;
 pub mod misp;
 mod pipeline;
+mod rtsp;
 mod session;
 
 use std::{sync::Arc, time::Duration};

@@ -11,9 +11,7 @@ use gst_video::prelude::*;
 use image::RgbImage;
 
 use super::{
-    Location, Picture, RtspTransport, SourceError, SourceSettings,
-    media_clock::MediaClock,
-    misp::{self, Framing},
+    Location, Picture, SourceError, SourceSettings, media_clock::MediaClock, rtsp, session::Progress,
 };
 
 /// Elements that no source does without, and the Debian packages that bring them.
@@ -28,11 +26,6 @@ const RTSP_ELEMENTS: [(&str, &str); 2] =
     [("rtspsrc", "gstreamer1.0-plugins-good"), ("rtph264depay", "gstreamer1.0-plugins-good")];
 /// Elements for local cameras.
 const DEVICE_ELEMENTS: [(&str, &str); 1] = [("v4l2src", "gstreamer1.0-plugins-good")];
-
-/// Without a packet for this long, rtspsrc goes from UDP to TCP (microseconds).
-const UDP_TIMEOUT_US: u64 = 2_000_000;
-/// How long the RTSP connection may take to answer (microseconds); its own default is 20 s.
-const TCP_TIMEOUT_US: u64 = 3_000_000;
 
 /// Starts GStreamer and checks that it has what `location` needs.
 ///
@@ -53,12 +46,13 @@ pub fn check_elements(location: &Location) -> Result<(), SourceError> {
 }
 
 /// Builds the pipeline for `settings`; `deliver` gets each picture on GStreamer's thread, and ends the stream by
-/// returning false.
+/// returning false. `progress` is told of data that give no picture yet.
 pub(super) fn build(
     settings: &SourceSettings,
+    progress: &Arc<Progress>,
     deliver: impl FnMut(Picture) -> bool + Send + 'static,
 ) -> Result<gst::Pipeline, SourceError> {
-    try_build(settings, deliver).map_err(|cause| SourceError::Build {
+    try_build(settings, progress, deliver).map_err(|cause| SourceError::Build {
         location: settings.location.to_string(),
         cause: cause.to_string(),
     })
@@ -66,6 +60,7 @@ pub(super) fn build(
 
 fn try_build(
     settings: &SourceSettings,
+    progress: &Arc<Progress>,
     deliver: impl FnMut(Picture) -> bool + Send + 'static,
 ) -> Result<gst::Pipeline, glib::BoolError> {
     let pipeline = gst::Pipeline::new();
@@ -76,12 +71,12 @@ fn try_build(
     convert.link(&sink)?;
     match &settings.location {
         Location::Rtsp(uri) => {
-            let source = rtsp_source(uri, settings)?;
+            let source = rtsp::source(uri, settings)?;
             pipeline.add(&source)?;
-            let convert = convert.downgrade();
+            let (convert, progress) = (convert.downgrade(), Arc::clone(progress));
             source.connect_pad_added(move |source, pad| {
                 if let Some(convert) = convert.upgrade()
-                    && let Err(error) = decode_rtp(source, pad, &convert, &clock)
+                    && let Err(error) = rtsp::decode(source, pad, &convert, &clock, &progress)
                 {
                     gst::element_error!(source, gst::CoreError::Pad, ("cannot decode the stream: {error}"));
                 }
@@ -107,96 +102,6 @@ fn try_build(
     Ok(pipeline)
 }
 
-fn rtsp_source(uri: &str, settings: &SourceSettings) -> Result<gst::Element, glib::BoolError> {
-    let protocols = match settings.transport {
-        RtspTransport::Auto => "tcp+udp",
-        RtspTransport::Tcp => "tcp",
-        RtspTransport::Udp => "udp",
-    };
-    let source = gst::ElementFactory::make("rtspsrc")
-        .property("location", uri)
-        .property_from_str("protocols", protocols)
-        .property("latency", u32::try_from(settings.rtsp_latency.as_millis()).unwrap_or(u32::MAX))
-        .property("drop-on-latency", true)
-        .property("timeout", UDP_TIMEOUT_US)
-        .property("tcp-timeout", TCP_TIMEOUT_US)
-        .property("teardown-timeout", 0u64)
-        .build()?;
-    // Sound would only be thrown away, after it has used the link.
-    source.connect("select-stream", false, |arguments| {
-        let video = arguments
-            .get(2)
-            .and_then(|caps| caps.get::<gst::Caps>().ok())
-            .and_then(|caps| caps.structure(0).map(|stream| stream.get::<&str>("media") == Ok("video")));
-        Some(video.unwrap_or(true).to_value())
-    });
-    Ok(source)
-}
-
-/// Puts the decoder between a new pad of the RTSP source and the converter.
-fn decode_rtp(
-    source: &gst::Element,
-    pad: &gst::Pad,
-    convert: &gst::Element,
-    clock: &Arc<MediaClock>,
-) -> Result<(), glib::BoolError> {
-    if sink_pad(convert)?.is_linked() {
-        return Ok(());
-    }
-    let parent = source.parent().and_downcast::<gst::Pipeline>();
-    let pipeline = parent.ok_or_else(|| glib::bool_error!("the source has left its pipeline"))?;
-    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
-    let encoding = caps.structure(0).and_then(|stream| stream.get::<String>("encoding-name").ok());
-    let first = if encoding.as_deref() == Some("H264") {
-        let depay = gst::ElementFactory::make("rtph264depay").build()?;
-        let parse = gst::ElementFactory::make("h264parse").build()?;
-        // One thread: frame threads would hold back as many frames.
-        let decode = gst::ElementFactory::make("avdec_h264").property("max-threads", 1i32).build()?;
-        watch_media_time(&parse, clock);
-        let chain = [&depay, &parse, &decode];
-        pipeline.add_many(chain)?;
-        gst::Element::link_many([&depay, &parse, &decode, convert])?;
-        // From the end, so that no element gets data before the next one is ready.
-        chain.iter().rev().try_for_each(|element| element.sync_state_with_parent())?;
-        depay
-    } else {
-        let decode = decodebin(convert)?;
-        pipeline.add(&decode)?;
-        decode.sync_state_with_parent()?;
-        decode
-    };
-    pad.link(&sink_pad(&first)?).map_err(|error| glib::bool_error!("{error}"))?;
-    Ok(())
-}
-
-/// Reads the media time of every access unit that leaves `parse`.
-fn watch_media_time(parse: &gst::Element, clock: &Arc<MediaClock>) {
-    let Some(pad) = parse.static_pad("src") else { return };
-    let clock = Arc::clone(clock);
-    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-        if let Some(buffer) = info.buffer()
-            && let Some(pts) = buffer.pts()
-            && let Some(framing) = pad.current_caps().and_then(|caps| framing(&caps))
-            && let Ok(unit) = buffer.map_readable()
-            && let Some(time) = misp::media_time_us(&unit, framing)
-        {
-            clock.keep(pts.nseconds(), time);
-        }
-        gst::PadProbeReturn::Ok
-    });
-}
-
-/// The framing of H.264 `caps`; the fifth byte of the `avcC` record holds the size of the lengths.
-fn framing(caps: &gst::CapsRef) -> Option<Framing> {
-    let stream = caps.structure(0)?;
-    if stream.get::<&str>("stream-format") == Ok("byte-stream") {
-        return Some(Framing::StartCodes);
-    }
-    let record = stream.get::<gst::Buffer>("codec_data").ok()?;
-    let record = record.map_readable().ok()?;
-    Some(Framing::LengthPrefixed(usize::from(record.get(4)? & 3) + 1))
-}
-
 fn uri_source(uri: &str, convert: &gst::Element) -> Result<gst::Element, glib::BoolError> {
     let source = gst::ElementFactory::make("uridecodebin")
         .property("uri", uri)
@@ -207,7 +112,7 @@ fn uri_source(uri: &str, convert: &gst::Element) -> Result<gst::Element, glib::B
     Ok(source)
 }
 
-fn decodebin(convert: &gst::Element) -> Result<gst::Element, glib::BoolError> {
+pub(super) fn decodebin(convert: &gst::Element) -> Result<gst::Element, glib::BoolError> {
     let decode = gst::ElementFactory::make("decodebin").build()?;
     link_video(&decode, convert);
     Ok(decode)
@@ -230,7 +135,7 @@ fn link_video(decoder: &gst::Element, convert: &gst::Element) {
     });
 }
 
-fn sink_pad(element: &gst::Element) -> Result<gst::Pad, glib::BoolError> {
+pub(super) fn sink_pad(element: &gst::Element) -> Result<gst::Pad, glib::BoolError> {
     element.static_pad("sink").ok_or_else(|| glib::bool_error!("{} has no sink pad", element.name()))
 }
 

@@ -20,7 +20,6 @@ const POLL: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 /// A running pipeline; dropping it stops it.
 pub(super) struct Session {
     pipeline: gst::Pipeline,
-    opened: Instant,
     progress: Arc<Progress>,
     /// The URL with its password, which GStreamer likes to repeat in its messages.
     secret: String,
@@ -28,17 +27,32 @@ pub(super) struct Session {
 }
 
 /// How far a pipeline has come.
-#[derive(Default)]
 pub(super) struct Progress {
+    opened: Instant,
     frames: AtomicU64,
-    /// Milliseconds from the opening to the last frame.
-    last_frame_ms: AtomicU64,
+    /// Milliseconds from the opening to the last sign of life.
+    alive_ms: AtomicU64,
 }
 
 impl Progress {
-    pub(super) fn frame(&self, opened: Instant) {
-        self.last_frame_ms.store(opened.elapsed().as_millis() as u64, Ordering::Relaxed);
+    fn new() -> Self {
+        Self { opened: Instant::now(), frames: AtomicU64::new(0), alive_ms: AtomicU64::new(0) }
+    }
+
+    /// The source sends something.
+    pub(super) fn alive(&self) {
+        self.alive_ms.store(self.opened.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    fn frame(&self) {
+        self.alive();
         self.frames.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Since the last sign of life, or since the opening.
+    fn silence(&self) -> Duration {
+        let alive = Duration::from_millis(self.alive_ms.load(Ordering::Relaxed));
+        self.opened.elapsed().saturating_sub(alive)
     }
 }
 
@@ -57,21 +71,20 @@ pub(super) enum Ended {
 
 impl Session {
     pub(super) fn open(settings: &SourceSettings, deliver: &Deliver) -> Result<Self, SourceError> {
-        let opened = Instant::now();
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(Progress::new());
         let deliver = {
             let (deliver, progress) = (Arc::clone(deliver), Arc::clone(&progress));
             // Pictures that are on their way when `deliver` says no are dropped.
             let mut wanted = true;
             move |picture| {
                 if wanted {
-                    progress.frame(opened);
+                    progress.frame();
                     wanted = deliver(picture);
                 }
                 wanted
             }
         };
-        let pipeline = pipeline::build(settings, deliver)?;
+        let pipeline = pipeline::build(settings, &progress, deliver)?;
         // A pipeline that does not even start says why on its bus: `watch` reads it there.
         if let Err(error) = pipeline.set_state(gst::State::Playing) {
             debug!(%error, "the pipeline did not start");
@@ -80,7 +93,7 @@ impl Session {
             super::Location::Rtsp(uri) | super::Location::Uri(uri) => uri.clone(),
             super::Location::File(_) | super::Location::Device(_) => String::new(),
         };
-        Ok(Self { pipeline, opened, progress, secret, shown: settings.location.to_string() })
+        Ok(Self { pipeline, progress, secret, shown: settings.location.to_string() })
     }
 
     /// Frames so far.
@@ -115,8 +128,7 @@ impl Session {
                     _ => {}
                 }
             }
-            let last_frame = Duration::from_millis(self.progress.last_frame_ms.load(Ordering::Relaxed));
-            let silence = self.opened.elapsed().saturating_sub(last_frame);
+            let silence = self.progress.silence();
             if stall.is_some_and(|stall| silence > stall) {
                 return Ended::Stalled(silence);
             }
