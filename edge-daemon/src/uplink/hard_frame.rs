@@ -59,14 +59,14 @@ impl HardFrame {
         self.upload.replace(upload).is_none_or(|before| before.bytes == 0)
     }
 
-    /// Notes why there is no answer (yet).
+    /// Notes why there is no answer (yet). Where no upload was begun, its size is that of the frame, with no bytes.
     pub(super) fn cut(&mut self, reason: &str) {
         let waited = milliseconds(self.judged.at.elapsed());
         self.upload
             .get_or_insert(Upload {
                 bytes: 0,
-                width: 0,
-                height: 0,
+                width: self.frame.image.width(),
+                height: self.frame.image.height(),
                 queue_ms: waited,
                 round_trip_ms: None,
                 cloud_ms: None,
