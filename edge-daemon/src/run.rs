@@ -52,6 +52,10 @@ pub fn run(settings: Settings) -> Result<()> {
 }
 
 async fn watch(settings: Settings) -> Result<()> {
+    // Cancelled: somebody wants it to end now, with what has been done so far. Signals are heard from the very
+    // beginning: one that comes while the model is loaded ends the run in order too.
+    let interrupt = CancellationToken::new();
+    let signals = tokio::spawn(watch_signals(interrupt.clone())?);
     settings.notes.iter().for_each(|note| info!("{note}"));
     source::check_elements(&settings.source.location)?;
     let detector = Detector::load(&settings.model, &settings.load)?;
@@ -66,8 +70,6 @@ async fn watch(settings: Settings) -> Result<()> {
 
     // Cancelled: no more frames are captured.
     let stop = CancellationToken::new();
-    // Cancelled: somebody wants it to end now, with what has been done so far.
-    let interrupt = CancellationToken::new();
     let counters = Arc::new(Counters::default());
     let (results, writers, first) = Results::start(&settings.results, interrupt.clone())?;
     let results = Arc::new(results);
@@ -120,7 +122,6 @@ async fn watch(settings: Settings) -> Result<()> {
     let uplinked = uplink.clone().map(|uplink| tokio::spawn(uplink.run(uplink_stop.clone())));
     let status = tokio::spawn(tell_status(Arc::clone(&counters), settings.status_json));
     let reporter = settings.report.map(|report| tokio::spawn(report::run(report, Arc::clone(&counters))));
-    let signals = tokio::spawn(watch_signals(interrupt.clone())?);
 
     tokio::select! {
         () = stop.cancelled() => {}

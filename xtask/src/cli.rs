@@ -75,11 +75,12 @@ pub struct RunAll {
     /// The hard-example mining: the edge daemon's --hem-name
     #[arg(long, value_name = "NAME", default_value = "IBT")]
     pub hem: String,
-    /// Its parameters: the edge daemon's --hem-parameters
+    /// Its parameters: the edge daemon's --hem-parameters. By default a frame is hard if three boxes in ten have a
+    /// score of 0.5 or less, which tells the demo clip's easy, medium and hard part apart
     #[arg(
         long,
         value_name = "JSON",
-        default_value = r#"[{"key":"threshold_img","value":"0.5"},{"key":"threshold_box","value":"0.5"}]"#
+        default_value = r#"[{"key":"threshold_img","value":"0.7"},{"key":"threshold_box","value":"0.5"}]"#
     )]
     pub hem_parameters: String,
     /// How the edge fetches the camera's stream

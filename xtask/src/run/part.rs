@@ -152,6 +152,8 @@ impl Part {
         loop {
             match self.child.try_wait()? {
                 Some(status) if status.success() => return Ok(()),
+                // It was asked before it could listen to signals, so it had nothing to lose yet.
+                Some(status) if status.signal() == Some(Signal::SIGTERM as i32) => return Ok(()),
                 Some(status) => bail!(self.failure(&format!("did not end well: {}", how(status)))),
                 None if asked.elapsed() > patience => {
                     self.child.kill().ok();
