@@ -27,7 +27,7 @@ use crate::{
 use timeline::Timeline;
 
 /// Between two lines of progress, in frames.
-const PROGRESS: usize = 25;
+const PROGRESS: usize = 100;
 
 /// The verdict: average precision at an intersection over union of 0.5, in `0..=1`; null where no object counts.
 #[derive(Debug, Serialize)]

@@ -13,7 +13,7 @@ import subprocess
 import threading
 from pathlib import Path
 
-from .export import set_input
+from .export import deploy
 from .train import Options, train
 
 STORE_WIDTH = 736
@@ -21,6 +21,9 @@ STORE_WIDTH = 736
 
 BIG_INPUT = (416, 736)
 """What the big model works on once trained: as many pixels as 544x544, but no grey bars round a 16:9 picture."""
+
+BIG_SCORE = 0.25
+"""The score from which the big model reports a box: near the best F1 of its weakest classes."""
 PART = 500
 """Pictures a data set: training takes them up when a set is whole."""
 HELD_OUT_SEED = 900_001
@@ -130,7 +133,7 @@ def main() -> None:
         stopped = [i for i, t in enumerate(trainings) if t.out.with_name(t.out.name + ".checkpoint").exists()]
         for training in trainings[stopped[0] if stopped else 0 :]:
             train(training)
-        set_input(trainings[-1].out, BIG_INPUT)
+        deploy(trainings[-1].out, BIG_INPUT, BIG_SCORE)
     except KeyboardInterrupt:
         parser.exit(130, "stopped; the same command goes on from the last checkpoint\n")
     finally:

@@ -102,10 +102,11 @@ def export(network: Yolo, card: ModelCard, path: Path) -> None:
     part.replace(path)
 
 
-def set_input(path: Path, size: tuple[int, int]) -> None:
-    """Has the model in a file work on another input size (height, width): a convolutional network runs at any."""
+def deploy(path: Path, size: tuple[int, int], score_threshold: float) -> None:
+    """Has the model in a file work on another input size (height, width; a convolutional network runs at any) and report
+    boxes from another score on."""
     network, card = load(path)
-    export(network, replace(card, input=size), path)
+    export(network, replace(card, input=size, score_threshold=score_threshold), path)
 
 
 def load(path: Path) -> tuple[Yolo, ModelCard]:
