@@ -60,9 +60,11 @@ pub fn install() -> Result<()> {
     if !Uid::effective().is_root() {
         bail!("installing packages needs root. Run:\n    sudo apt-get update && sudo {command}");
     }
-    if lists_are_stale(Path::new("/var/lib/apt/lists")) {
-        apt(&["update"])?;
+    // Lists that look fresh can still name versions that the mirror has replaced.
+    if !lists_are_stale(Path::new("/var/lib/apt/lists")) && apt(&arguments).is_ok() {
+        return Ok(());
     }
+    apt(&["update"])?;
     apt(&arguments)
 }
 
