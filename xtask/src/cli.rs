@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::clock::parse_duration;
 use crate::rate::Rate;
+use crate::vm::guest::MEMORY_MIB;
+use crate::vm::kernel::Kernel;
 
 /// Every chore of Sluice.
 #[derive(Debug, Parser)]
@@ -49,6 +52,60 @@ pub enum Chore {
     },
     /// Remove what a killed run-all left: processes, network links, namespace
     Clean,
+    /// Run a command under another kernel, with this machine's files
+    #[command(subcommand)]
+    Vm(Vm),
+}
+
+/// A chore of guest kernels.
+#[derive(Debug, Subcommand)]
+pub enum Vm {
+    /// Fetch and unpack guest kernels and what they run on, into /var/cache/sluice-vm or $SLUICE_VM
+    Setup {
+        /// The kernel to set up; may be given several times [default: all]
+        #[arg(long, value_enum)]
+        kernel: Vec<Kernel>,
+    },
+    /// Run a command as root in a throw-away guest
+    ///
+    /// The guest's / is this machine's, read-only under a layer in memory: the guest may write anywhere, and it is
+    /// lost when the command ends, but for the folders given with --write. Standard input is empty, the environment
+    /// is PATH, HOME, LANG, CARGO_HOME, RUSTUP_HOME, RUST_BACKTRACE and what --env names, the network is the guest's
+    /// own loopback. What a kernel needs is fetched if it is not there yet.
+    #[command(after_help = VM_EXIT_CODES)]
+    Run(VmRun),
+}
+
+const VM_EXIT_CODES: &str = "Exit codes: the command's own, 124 it took too long, 125 the guest did not boot or died, \
+                             1 the guest could not be started, 130 ended by Ctrl-C or SIGTERM";
+
+/// What `vm run` runs, and how.
+#[derive(Debug, Args)]
+pub struct VmRun {
+    /// The guest's kernel
+    #[arg(long, value_enum, default_value_t = Kernel::Uml612)]
+    pub kernel: Kernel,
+    /// The guest's memory in MiB
+    #[arg(long, value_name = "MB", default_value_t = MEMORY_MIB, value_parser = clap::value_parser!(u32).range(256..))]
+    pub memory: u32,
+    /// The guest's processors [default: 2, uml612 has 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub cpus: Option<u32>,
+    /// A folder of this machine that the guest may write into; may be given several times
+    #[arg(long, value_name = "DIR")]
+    pub write: Vec<PathBuf>,
+    /// A variable of this environment that the command gets; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub env: Vec<String>,
+    /// How long the guest may take, boot included (500ms, 60s, 5m)
+    #[arg(long, value_parser = parse_duration, default_value = "5m")]
+    pub timeout: Duration,
+    /// Show the guest's console on standard error
+    #[arg(long)]
+    pub console: bool,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
 }
 
 /// What `run-all` runs.

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// Whether somebody has asked this program to end.
-#[derive(Debug, Clone)]
+/// Whether somebody has asked this program to end. The default is one that nobody can set.
+#[derive(Debug, Clone, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
 
 /// The error of work that ended because of it.

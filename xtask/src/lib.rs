@@ -1,4 +1,5 @@
-//! Every chore as `cargo xtask …`: run-all, test, setup, build-ebpf, train-demo, render-demo, report, clean.
+//! Every chore as `cargo xtask …`: run-all, test, setup, build-ebpf, train-demo, render-demo, report, clean,
+//! vm.
 //!
 //! This crate builds before any system package is there and drives the other programs as processes.
 //!
@@ -11,6 +12,7 @@
 //! - [`summary`]: what a run measured, as JSON
 //! - [`report`]: the same as a page
 //! - [`steps`]: `cargo xtask test`
+//! - [`vm`]: guest kernels
 //! - [`demo`], [`train`]: how the demo clip and the demo pair are made
 //! - [`rate`], [`clock`], [`statistics`], [`interrupt`], [`terminal`]: small things that the above share
 
@@ -29,4 +31,5 @@ pub mod steps;
 pub mod summary;
 pub mod terminal;
 pub mod train;
+pub mod vm;
 pub mod workspace;

@@ -1,4 +1,5 @@
-//! Every chore as `cargo xtask …`: run-all, test, setup, build-ebpf, train-demo, render-demo, report, clean.
+//! Every chore as `cargo xtask …`: run-all, test, setup, build-ebpf, train-demo, render-demo, report, clean,
+//! vm.
 
 use std::process::ExitCode;
 
@@ -7,11 +8,11 @@ use clap::Parser;
 use xtask::cli::{Chore, Cli};
 use xtask::interrupt::Interrupted;
 use xtask::workspace::Workspace;
-use xtask::{demo, report, run, setup, steps, train};
+use xtask::{demo, report, run, setup, steps, train, vm};
 
 fn main() -> ExitCode {
     match chore(Cli::parse().chore) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) if error.is::<Interrupted>() => {
             eprintln!("interrupted");
             ExitCode::from(130)
@@ -23,8 +24,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn chore(chore: Chore) -> Result<()> {
-    match chore {
+fn chore(chore: Chore) -> Result<ExitCode> {
+    let done = match chore {
         Chore::RunAll(options) => run::run_all(&options),
         Chore::Test { quick } => steps::test(&Workspace::locate()?, quick),
         Chore::Setup => setup::setup(&Workspace::locate()?),
@@ -33,5 +34,7 @@ fn chore(chore: Chore) -> Result<()> {
         Chore::TrainDemo { minutes } => train::train(&Workspace::locate()?, minutes),
         Chore::Report { directory } => report::write(&directory),
         Chore::Clean => run::clean(),
-    }
+        Chore::Vm(chore) => return vm::chore(&chore),
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
