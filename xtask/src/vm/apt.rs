@@ -17,6 +17,8 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const RELEASE: &str = "trixie";
 /// The release that has 6.1 kernels.
 const BEFORE: &str = "bookworm";
+/// The ending of a suite that apt takes only what is asked for from.
+const BACKPORTS: &str = "-backports";
 
 /// apt with a state of its own in a folder.
 #[derive(Debug)]
@@ -36,18 +38,19 @@ pub(super) struct Package {
     pub(super) size: u64,
 }
 
-/// What is wanted: a package, in the version that `suite` has, or in exactly the one given.
+/// What is wanted: a package, in the version given or the one that apt would take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wanted {
     name: String,
     version: Option<String>,
-    suite: String,
+    /// The suite that its dependencies may come from although apt does not take anything from it by itself.
+    suite: Option<String>,
 }
 
 impl Wanted {
     /// The package as the release has it.
     pub(super) fn of_release(name: &str) -> Self {
-        Self { name: name.into(), version: None, suite: RELEASE.into() }
+        Self { name: name.into(), version: None, suite: None }
     }
 }
 
@@ -123,6 +126,7 @@ impl<'a> Apt<'a> {
         let (version, suite) = newest.with_context(|| {
             format!("Debian's lists have no {name} of a version that begins with `{prefix}`")
         })?;
+        let suite = suite.ends_with(BACKPORTS).then_some(suite);
         Ok(Wanted { name: name.into(), version: Some(version), suite })
     }
 
@@ -134,8 +138,10 @@ impl<'a> Apt<'a> {
     pub(super) fn closure(&self, wanted: &Wanted) -> Result<Vec<Package>> {
         let mut command = self.command("apt-get");
         let version = wanted.version.as_ref().map(|version| format!("={version}")).unwrap_or_default();
-        command.args(["--quiet=2", "--print-uris", "--target-release", &wanted.suite, "install"]);
-        command.arg(format!("{}{version}", wanted.name));
+        command.args(["--quiet=2", "--print-uris", "install"]).arg(format!("{}{version}", wanted.name));
+        if let Some(suite) = &wanted.suite {
+            command.args(["--target-release", suite]);
+        }
         let packages: Vec<Package> = tool::read(command)?
             .lines()
             .filter_map(|line| package(line.split_whitespace().nth(1)?, line))
@@ -175,7 +181,7 @@ fn sources(mirrors: &Mirrors) -> String {
         .flat_map(|release| {
             [line(&mirrors.main, release), line(&mirrors.security, &format!("{release}-security"))]
         })
-        .chain([line(&mirrors.main, &format!("{RELEASE}-backports"))])
+        .chain([line(&mirrors.main, &format!("{RELEASE}{BACKPORTS}"))])
         .collect()
 }
 

@@ -11,7 +11,7 @@ use super::tool;
 use crate::interrupt::Interrupt;
 
 /// Folders below `kernel` that are kept whole: what networking, BPF and a guest's own root need.
-const KEPT: [&str; 15] = [
+const KEPT: [&str; 16] = [
     "arch",
     "crypto",
     "drivers/char",
@@ -22,6 +22,7 @@ const KEPT: [&str; 15] = [
     "drivers/net/wireguard",
     "drivers/virtio",
     "fs/9p",
+    "fs/fscache",
     "fs/netfs",
     "fs/overlayfs",
     "kernel",
