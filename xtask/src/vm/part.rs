@@ -143,10 +143,14 @@ impl Part {
     }
 
     /// The command that runs the program `name` of this part, with an environment of its own.
+    ///
+    /// It runs as a shell's child: the first process of a process namespace is spared the signals with which a
+    /// user-mode kernel ends itself when it panics.
     pub(super) fn command(self, home: &Home, name: &str) -> Command {
         let folder = self.folder(home);
-        let mut command = Command::new(folder.join(name));
+        let mut command = Command::new(busybox(home));
         command.env_clear().env("LD_LIBRARY_PATH", folder.join("libraries"));
+        command.args(["sh", "-c", "\"$@\"; exit", "guest"]).arg(folder.join(name));
         command
     }
 }
