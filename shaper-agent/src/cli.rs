@@ -1,52 +1,201 @@
 //! The command line.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use shaper_common::units::{Burst, Rate, UnitError, duration};
 use tracing_subscriber::EnvFilter;
 
+use crate::spec::{Hook, Mode, OVERHEADS, Settings, SpecError, Target};
+
 const AFTER_HELP: &str = "\
 Exit codes:
-  0   the limit was in force until SIGINT or SIGTERM, and is removed
-  1   it could not be put in force; the message says why and what to do
-  2   bad usage
-  64  the interface went away while it was limited
+  0   done; the limit was in force until SIGINT or SIGTERM, and is removed
+  1   something failed; the message says what and what to do
+  2   bad usage, or a configuration file that cannot be used
+  3   there is no such interface, container, process, namespace or cgroup, or no such limit
+  4   a privilege is missing
+  5   this kernel lacks something
+  6   the BPF file system cannot be used
+  7   another agent holds the limit, or the place is taken
+  8   `status`: a limit is not in force as it should be
+  64  with --exit-when-gone: the target went away
   65  something else removed the limit while the agent was running
 
-Needs Linux 5.12, CAP_NET_ADMIN and CAP_BPF (and CAP_SYS_ADMIN to cap the container's GSO packets).
+Needs Linux 5.12 (6.6 for TCX, 5.18 for mode shape), CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON; CAP_SYS_ADMIN to
+enter containers (--container, --pid, --netns), to cap their GSO packets and to mount the BPF file system.
 RUST_LOG=info,shaper_ebpf=debug logs every dropped packet, at a cost.";
 
-/// Limits what a container can send, with a token bucket on the host side of its veth.
+/// Limits what a container can send and receive, with a token bucket on the host side of its veth.
 ///
-/// The limit holds while the agent runs. Packets above the rate are dropped; the rate counts Ethernet frames as they
-/// go on the wire.
+/// The limit is in the kernel and stays if this program is killed; the next one takes it over. It counts Ethernet
+/// frames as they go on the wire.
 #[derive(Debug, Parser)]
-#[command(version, after_help = AFTER_HELP)]
+#[command(version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Cli {
-    /// The host side of the container's veth
-    #[arg(long)]
-    pub iface: String,
+    /// What to do instead of holding one limit.
+    #[command(subcommand)]
+    pub command: Option<Command>,
 
-    /// What the container may send a second, as tc writes it: 64kbit, 1mbit, 8kbps (kilobytes)
+    /// The limit to hold.
+    #[command(flatten)]
+    pub hold: Hold,
+
+    /// Where the BPF file system is, or is to be mounted
+    #[arg(long, global = true, env = "SLUICE_BPFFS", default_value = "/sys/fs/bpf", value_name = "DIR")]
+    pub bpffs: PathBuf,
+
+    /// How logs are written on stderr
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Change limits that are in force: no packet is lost, and it counts at once
+    Set(Set),
+    /// Show the limits that are in force, and check that they are
+    Status(Status),
+    /// Remove limits
+    Clear(Clear),
+    /// Hold the limits of a configuration file; SIGHUP reads it again
+    Run(Run),
+    /// Say what this kernel and this machine can do, and why not
+    Check(Check),
+    /// Print the completions of a shell
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// Whose traffic.
+#[derive(Debug, Clone, Args)]
+#[group(id = "target", required = true, multiple = false)]
+pub struct TargetArgs {
+    /// The host side of the container's veth
+    #[arg(long, value_name = "NAME")]
+    pub iface: Option<String>,
+
+    /// A container of Docker, Podman or containerd, by name or id; it is followed when it restarts
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
+
+    /// The container of this process
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<String>,
+
+    /// A network namespace, by its name (`ip netns`) or path
+    #[arg(long, value_name = "NAME")]
+    pub netns: Option<String>,
+
+    /// The processes of a version 2 cgroup, by its directory: also for containers on the host's network
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Option<String>,
+}
+
+impl TargetArgs {
+    /// The target that is named; none if none is.
+    ///
+    /// # Errors
+    ///
+    /// The name cannot be one.
+    pub fn target(&self) -> Result<Option<Target>, SpecError> {
+        let Self { iface, container, pid, netns, cgroup } = self;
+        let given =
+            [("iface", iface), ("container", container), ("pid", pid), ("netns", netns), ("cgroup", cgroup)];
+        given
+            .into_iter()
+            .find_map(|(kind, name)| name.as_ref().map(|name| Target::new(kind, name)))
+            .transpose()
+    }
+}
+
+/// One limit, held in the foreground.
+#[derive(Debug, Clone, Args)]
+pub struct Hold {
+    /// Whose traffic.
+    #[command(flatten)]
+    pub target: TargetArgs,
+
+    /// How it is limited.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+
+    /// How it is reported.
+    #[command(flatten)]
+    pub reporting: Reporting,
+
+    /// Only say what would be done
     #[arg(long)]
-    pub rate: Rate,
+    pub dry_run: bool,
+
+    /// End (with 64) when the target goes away, instead of waiting for it to come back
+    #[arg(long)]
+    pub exit_when_gone: bool,
+
+    /// Leave the limit in force on SIGINT and SIGTERM, too
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// How traffic is limited.
+#[derive(Debug, Clone, Args)]
+pub struct SettingsArgs {
+    /// What the container may send a second, as tc writes it: 64kbit, 1mbit, 8kbps (kilobytes)
+    #[arg(long, required_unless_present = "download")]
+    pub rate: Option<Rate>,
+
+    /// What it may receive a second
+    #[arg(long, value_name = "RATE")]
+    pub download: Option<Rate>,
 
     /// What may leave at once after a pause: bytes (3028b, 32kb) or a time at the rate (250ms)
     ///
-    /// [default: 250ms, but at least two full frames]
+    /// [default: by rate and mode; --dry-run tells]
     #[arg(long)]
     pub burst: Option<Burst>,
 
     /// Bytes that the uplink adds to each frame (for instance 24 for preamble, FCS and gap); may be negative
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-64..=256))]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = overhead)]
     pub overhead: i32,
 
     /// How much deeper into debt than bulk packets of up to 128 bytes (ACK, SYN, DNS, ping) may go; they are charged all
     /// the same
-    #[arg(long, default_value = "1s", value_parser = any_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = any_duration)]
     pub small_packet_reserve: Duration,
 
+    /// What becomes of a packet that may not go yet
+    #[arg(long, value_enum, default_value_t = Mode::Auto)]
+    pub mode: Mode,
+
+    /// The hook to use: tcx needs Linux 6.6; auto takes it if there
+    #[arg(long, value_enum, default_value_t = Hook::Auto)]
+    pub attach: Hook,
+}
+
+impl SettingsArgs {
+    /// The settings that these come to.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings {
+            upload: self.rate,
+            download: self.download,
+            burst: self.burst,
+            overhead: self.overhead,
+            reserve: self.small_packet_reserve,
+            mode: self.mode,
+            hook: self.attach,
+        }
+    }
+}
+
+/// How limits are reported while they are held.
+#[derive(Debug, Clone, Args)]
+pub struct Reporting {
     /// Time between two reports
     #[arg(long, default_value = "1s", value_parser = interval)]
     pub interval: Duration,
@@ -55,28 +204,130 @@ pub struct Cli {
     #[arg(long)]
     pub json: bool,
 
-    /// The hook to use: tcx needs Linux 6.6; auto takes it if there
-    #[arg(long, value_enum, default_value_t = Hook::Auto)]
-    pub attach: Hook,
+    /// Serve /metrics (Prometheus) and /healthz on this address
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// `set`
+#[derive(Debug, Args)]
+pub struct Set {
+    /// Whose traffic.
+    #[command(flatten)]
+    pub target: TargetArgs,
+
+    /// What the container may send a second
+    #[arg(long)]
+    pub rate: Option<Rate>,
+
+    /// What it may receive a second
+    #[arg(long, value_name = "RATE")]
+    pub download: Option<Rate>,
+
+    /// What may leave at once after a pause
+    #[arg(long)]
+    pub burst: Option<Burst>,
+
+    /// Bytes that the uplink adds to each frame
+    #[arg(long, allow_negative_numbers = true, value_parser = overhead)]
+    pub overhead: Option<i32>,
+
+    /// How much deeper into debt small packets may go
+    #[arg(long, value_name = "TIME", value_parser = any_duration)]
+    pub small_packet_reserve: Option<Duration>,
+
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Whose limit; all by default
+    #[arg(value_name = "KIND:NAME")]
+    pub targets: Vec<Target>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+
+    /// Again and again, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+
+    /// How long counters are watched to tell rates and whether they move
+    #[arg(long, default_value = "1s", value_parser = interval)]
+    pub interval: Duration,
+}
+
+/// `clear`
+#[derive(Debug, Args)]
+pub struct Clear {
+    /// Whose limit.
+    #[command(flatten)]
+    pub target: OptionalTarget,
+
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Whose limit, or all.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub struct OptionalTarget {
+    /// The host side of a veth
+    #[arg(long, value_name = "NAME")]
+    pub iface: Option<String>,
+
+    /// A container
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
+
+    /// The container of this process
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<String>,
+
+    /// A network namespace
+    #[arg(long, value_name = "NAME")]
+    pub netns: Option<String>,
+
+    /// A cgroup
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Option<String>,
+
+    /// Every limit of this network namespace, and everything that a killed agent left
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `run`
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+
+    /// How limits are reported.
+    #[command(flatten)]
+    pub reporting: Reporting,
 
     /// Only say what would be done
     #[arg(long)]
     pub dry_run: bool,
 
-    /// How logs are written on stderr
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-    pub log_format: LogFormat,
+    /// Leave the limits in force on SIGINT and SIGTERM, too: for a restart without a gap
+    #[arg(long)]
+    pub keep: bool,
 }
 
-/// Where the kernel runs the program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Hook {
-    /// TCX on Linux 6.6 and later, clsact before.
-    Auto,
-    /// A TCX link: goes with the agent, however that ends.
-    Tcx,
-    /// A filter of the clsact qdisc.
-    Clsact,
+/// `check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The form of log lines.
@@ -112,35 +363,10 @@ fn interval(text: &str) -> Result<Duration, String> {
     Ok(interval)
 }
 
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn defaults() {
-        let cli = Cli::try_parse_from(["shaper-agent", "--iface", "veth0", "--rate", "64kbit"]).unwrap();
-        assert_eq!(cli.interval, Duration::from_secs(1));
-        assert_eq!(cli.small_packet_reserve, Duration::from_secs(1));
-        assert_eq!((cli.overhead, cli.burst, cli.attach), (0, None, Hook::Auto));
-    }
-
-    #[test]
-    fn bad_values_are_bad_usage() {
-        for arguments in [
-            ["--rate", "fast"].as_slice(),
-            &["--rate", "64kbit", "--burst", "soon"],
-            &["--rate", "64kbit", "--interval", "1ms"],
-            &["--rate", "64kbit", "--overhead", "9999"],
-        ] {
-            let all = ["shaper-agent", "--iface", "veth0"].iter().chain(arguments);
-            assert_eq!(Cli::try_parse_from(all).unwrap_err().exit_code(), 2, "{arguments:?}");
-        }
-    }
+fn overhead(text: &str) -> Result<i32, String> {
+    let (least, most) = (OVERHEADS.start(), OVERHEADS.end());
+    text.parse()
+        .ok()
+        .filter(|overhead| OVERHEADS.contains(overhead))
+        .ok_or_else(|| format!("an overhead is a whole number of bytes from {least} to {most}"))
 }

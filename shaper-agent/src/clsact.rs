@@ -1,38 +1,48 @@
 //! The clsact qdisc and its filters: the hook of kernels before 6.6.
 //!
-//! Unlike a TCX link, a filter stays when its agent is killed, and so does the qdisc.
+//! A filter needs no pin: it stays when its agent ends, and so does the qdisc.
 
 use std::io;
 
+use crate::{hook::Entry, netlink, spec::Direction};
 use netlink_packet_route::{
     RouteNetlinkMessage,
     tc::{TcAttribute, TcFilterBpfOption, TcHandle, TcMessage, TcOption},
 };
-use shaper_common::layout::PROGRAM;
-
-use crate::netlink;
 
 const KIND: &str = "clsact";
 const INGRESS: TcHandle = TcHandle { major: u16::MAX, minor: TcHandle::MIN_INGRESS };
 const EGRESS: TcHandle = TcHandle { major: u16::MAX, minor: TcHandle::MIN_EGRESS };
 
-/// A BPF filter.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A BPF filter, and how it is named to the kernel.
+#[derive(Debug)]
 pub(crate) struct Filter {
-    pub(crate) program: u32,
-    name: String,
+    pub(crate) entry: Entry,
+    message: TcMessage,
 }
 
-impl Filter {
-    /// Whether an agent made it.
-    pub(crate) fn is_ours(&self) -> bool {
-        self.name == PROGRAM
+/// The BPF filters of a direction, in the order in which they run. An interface without the qdisc has none.
+pub(crate) fn filters(index: u32, direction: Direction) -> io::Result<Vec<Filter>> {
+    Ok(under(index, parent(direction))?
+        .into_iter()
+        .filter_map(|filter| {
+            let entry = bpf(&filter)?;
+            let message = TcMessage::from_parts(filter.header, vec![TcAttribute::Kind("bpf".into())]);
+            Some(Filter { entry, message })
+        })
+        .collect())
+}
+
+fn parent(direction: Direction) -> TcHandle {
+    match direction {
+        Direction::Upload => INGRESS,
+        Direction::Download => EGRESS,
     }
 }
 
-/// The BPF filters at the ingress, in the order in which they run. An interface without the qdisc has none.
-pub(crate) fn ingress_filters(index: u32) -> io::Result<Vec<Filter>> {
-    Ok(filters(index, INGRESS)?.iter().filter_map(bpf).collect())
+/// Removes a filter.
+pub(crate) fn remove_filter(filter: Filter) -> io::Result<()> {
+    netlink::request(RouteNetlinkMessage::DelTrafficFilter(filter.message)).map(drop)
 }
 
 /// Whether the interface has the qdisc.
@@ -48,7 +58,7 @@ pub(crate) fn has_qdisc(index: u32) -> io::Result<bool> {
 
 /// Removes the qdisc if nobody's filter is left on it.
 pub(crate) fn remove_unused_qdisc(index: u32) -> io::Result<()> {
-    if !filters(index, INGRESS)?.is_empty() || !filters(index, EGRESS)?.is_empty() {
+    if !under(index, INGRESS)?.is_empty() || !under(index, EGRESS)?.is_empty() {
         return Ok(());
     }
     let mut order = message(index, TcHandle::CLSACT);
@@ -65,7 +75,7 @@ fn message(index: u32, parent: TcHandle) -> TcMessage {
 }
 
 /// Every filter under a parent. The kernel also lists an empty entry for each priority; those have no handle.
-fn filters(index: u32, parent: TcHandle) -> io::Result<Vec<TcMessage>> {
+fn under(index: u32, parent: TcHandle) -> io::Result<Vec<TcMessage>> {
     let answers = match netlink::dump(RouteNetlinkMessage::GetTrafficFilter(message(index, parent))) {
         // No qdisc, no filters: some kernels say so with an error.
         Err(error) if error.raw_os_error() == Some(nix::Error::EINVAL as i32) => Vec::new(),
@@ -82,7 +92,7 @@ fn filters(index: u32, parent: TcHandle) -> io::Result<Vec<TcMessage>> {
         .collect())
 }
 
-fn bpf(filter: &TcMessage) -> Option<Filter> {
+fn bpf(filter: &TcMessage) -> Option<Entry> {
     let options = filter.attributes.iter().find_map(|attribute| match attribute {
         TcAttribute::Options(options) => Some(options),
         _ => None,
@@ -95,5 +105,5 @@ fn bpf(filter: &TcMessage) -> Option<Filter> {
             _ => {}
         }
     }
-    Some(Filter { program: program?, name })
+    Some(Entry { id: program?, name })
 }

@@ -1,16 +1,21 @@
 //! Everything that can go wrong, and the exit codes.
 
-use std::{io, process::ExitCode};
+use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 
-use shaper_common::bucket::BucketError;
+use shaper_common::parameters::ParameterError;
 use thiserror::Error;
 
-/// Why the limit is not in force. Every message names the object, the cause and, where there is one, the next step.
+use crate::spec::SpecError;
+
+/// Why something could not be done. Every message names the object, the cause and, where there is one, the next step.
 #[derive(Debug, Error)]
 pub enum AgentError {
     /// No interface has this name.
     #[error("there is no interface `{0}` in this network namespace; `ip -brief link` lists them")]
     NoInterface(String),
+    /// No limit of this target is in force.
+    #[error("no limit of {0} is in force; `shaper-agent status` lists those that are")]
+    NoLimit(String),
     /// Asking the kernel about an interface failed.
     #[error("cannot {action}: {source}")]
     Netlink {
@@ -22,69 +27,150 @@ pub enum AgentError {
     /// The process lacks capabilities.
     #[error("not permitted: missing {}; run shaper-agent as root or give it these capabilities", .0.join(" and "))]
     Privileges(Vec<&'static str>),
-    /// The bucket cannot be computed.
+    /// The limit cannot be computed.
     #[error(transparent)]
-    Bucket(#[from] BucketError),
+    Parameters(#[from] ParameterError),
+    /// The target's name cannot be one.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The command line asks for what cannot be.
+    #[error("{0}")]
+    Usage(String),
     /// The kernel did not take the program.
     #[error(
-        "the kernel does not accept the upload limit's program: {0}\n(it needs Linux 5.12 with CONFIG_BPF_SYSCALL and \
-         CONFIG_NET_CLS_BPF or CONFIG_NET_XGRESS; `uname -r` says what this is)"
+        "the kernel does not accept the limit's program: {0}\n(it needs Linux 5.12 with CONFIG_BPF_SYSCALL and \
+         CONFIG_NET_CLS_BPF or CONFIG_NET_XGRESS; `shaper-agent check` says what this one has)"
     )]
     Load(String),
+    /// The kernel lacks a feature that was asked for.
+    #[error("this kernel does not offer {what}: {cause}; {next}")]
+    Unsupported {
+        /// The feature.
+        what: String,
+        /// What it said.
+        cause: String,
+        /// What to do.
+        next: &'static str,
+    },
+    /// The BPF file system cannot be used.
+    #[error(
+        "cannot use the BPF file system at {}: {cause}; mount it (`mount -t bpf bpffs /sys/fs/bpf`) or name another \
+         place with --bpffs", .directory.display()
+    )]
+    Bpffs {
+        /// Where it should be.
+        directory: PathBuf,
+        /// Why not.
+        cause: io::Error,
+    },
+    /// What is pinned was made by an agent with other maps.
+    #[error(
+        "limits made by another version of shaper-agent are in force here; `shaper-agent clear --all` removes them (until \
+         then they hold)"
+    )]
+    OtherVersion,
     /// The program is loaded, but the hook refused it.
-    #[error("cannot attach the upload limit to `{iface}`: {cause}")]
+    #[error("cannot attach the limit to {place}: {cause}")]
     Attach {
-        /// The interface.
-        iface: String,
+        /// The hook's owner.
+        place: String,
         /// Why.
         cause: String,
     },
-    /// Another agent limits the interface already.
-    #[error("`{iface}` is limited already, by {holder}; end that one first")]
+    /// Another agent holds the limit.
+    #[error(
+        "{title} is limited already, by {holder}; end that one first, or change its limit with `shaper-agent set`"
+    )]
     AlreadyLimited {
-        /// The interface.
-        iface: String,
-        /// Process and program, as far as known.
+        /// The limit.
+        title: String,
+        /// Whose it is.
         holder: String,
     },
+    /// Two wanted limits come to one place.
+    #[error("{title} and {other} are the same place; leave one of them out")]
+    SamePlace {
+        /// The one.
+        title: String,
+        /// The other.
+        other: String,
+    },
+    /// All slots are taken.
+    #[error(
+        "all {0} places for limits are taken; `shaper-agent status` lists them, `shaper-agent clear` frees them"
+    )]
+    Full(u32),
+    /// A name does not fit in the agent's notes.
+    #[error("the name {0} is too long to be noted")]
+    TooLong(String),
     /// The program is not on its hook although attaching succeeded.
-    #[error("the upload limit was attached to `{0}` but the kernel does not list it there")]
+    #[error("the limit of {0} was attached but the kernel does not list it there")]
     NotInForce(String),
     /// The agent's own maps cannot be read or written.
-    #[error("cannot reach the upload limit's map {name}: {cause}")]
+    #[error("cannot reach the limits' map {name}: {cause}")]
     Map {
         /// The map.
         name: &'static str,
         /// Why.
         cause: String,
     },
-    /// The interface vanished.
-    #[error("interface `{0}` is gone, and the limit with it")]
-    InterfaceGone(String),
-    /// Something else detached the program.
-    #[error("the limit on `{0}` was removed by something else; its container can send at full speed now")]
+    /// The target went away.
+    #[error("{0} is gone, and the limit with it")]
+    Gone(String),
+    /// Something else took the limit out of force.
+    #[error("the limit of {0} was removed by something else; its traffic is not limited now")]
     Removed(String),
     /// Detaching failed.
-    #[error("cannot remove the limit from `{iface}`: {cause}")]
+    #[error("cannot remove the limit from {place}: {cause}")]
     Detach {
-        /// The interface.
-        iface: String,
+        /// Where it is.
+        place: String,
         /// Why.
         cause: String,
     },
-    /// The runtime or a signal handler could not be set up.
+    /// `status` has found limits that are not in force as they should be.
+    #[error("{0} of the limits are not in force as they should be")]
+    Unhealthy(usize),
+    /// Nobody can listen on the address.
+    #[error("cannot listen on {address}: {cause}; choose another with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The runtime, a signal handler or a part of `/proc` could not be used.
     #[error("cannot {0}: {1}")]
     System(&'static str, io::Error),
 }
 
 impl AgentError {
+    /// Whether the target is just not there: it may come (back).
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::NoInterface(_) | Self::Gone(_))
+    }
+
     /// The process's exit code; `--help` lists them.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code())
+    }
+
+    /// The same as a number.
+    #[must_use]
+    pub fn code(&self) -> u8 {
         match self {
-            Self::InterfaceGone(_) => ExitCode::from(64),
-            Self::Removed(_) => ExitCode::from(65),
-            _ => ExitCode::FAILURE,
+            Self::Usage(_) | Self::Spec(_) | Self::Parameters(_) | Self::SamePlace { .. } => 2,
+            Self::NoInterface(_) | Self::NoLimit(_) => 3,
+            Self::Privileges(_) => 4,
+            Self::Load(_) | Self::Unsupported { .. } => 5,
+            Self::Bpffs { .. } | Self::OtherVersion => 6,
+            Self::AlreadyLimited { .. } | Self::Full(_) | Self::Listen { .. } => 7,
+            Self::Unhealthy(_) => 8,
+            Self::Gone(_) => 64,
+            Self::Removed(_) => 65,
+            _ => 1,
         }
     }
 }

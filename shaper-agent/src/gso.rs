@@ -8,70 +8,60 @@
 //! `RTM_SETLINK` has no attribute for "in that namespace" (`IFLA_TARGET_NETNSID` would *move* the interface there),
 //! so a thread enters the namespace for the one call.
 
-use std::{fs::File, io, time::Duration};
+use std::{fs::File, io};
 
 use netlink_packet_route::{
     RouteNetlinkMessage,
     link::{LinkAttribute, LinkMessage},
 };
-use shaper_common::units::{Rate, Size};
+use shaper_common::units::Size;
 
 use crate::{
     interface::{self, Peer},
-    netlink, netns,
+    netlink,
+    netns::{self, Namespaces},
+    record::Gso,
 };
 
-/// The time that the longest packet may take at the rate.
-const LONGEST: Duration = Duration::from_millis(5);
 /// What TCP sends at once where nothing limits it.
-const UNLIMITED: u64 = 65_536;
+pub(crate) const UNLIMITED: u64 = 65_536;
 
-/// The segments that one packet may hold at a rate; none if it needs no cap.
-pub(crate) fn segments(rate: Rate, frame: Size) -> Option<u32> {
-    let bytes = rate.bytes_in(LONGEST);
+/// The segments that one packet may hold so that it takes at most a quarter of the burst; none if it needs no cap.
+pub(crate) fn segments(burst: Size, frame: Size) -> Option<u32> {
+    let bytes = burst.bytes() / 4;
     (bytes < UNLIMITED).then(|| u32::try_from(bytes / frame.bytes().max(1)).unwrap_or(u32::MAX).max(1))
 }
 
-/// A lowered limit, and what it was before.
-#[derive(Debug)]
-pub(crate) struct GsoCap {
-    namespace: Option<File>,
-    index: u32,
-    before: u32,
-    /// The segments that a packet may hold now.
-    pub(crate) segments: u32,
+/// Lowers the limit of the veth's other end; does nothing where it is as low already.
+///
+/// # Errors
+///
+/// The namespace is not found, or the kernel refuses.
+pub(crate) fn lower(namespaces: &Namespaces, peer: Peer, segments: u32) -> io::Result<Option<Gso>> {
+    let namespace = peer.namespace.map(|id| namespaces.find(id)).transpose()?;
+    let before = inside(namespace.as_ref(), || {
+        let link = interface::link(peer.index)?;
+        let before = link.attributes.iter().find_map(|attribute| match attribute {
+            LinkAttribute::GsoMaxSegs(segments) => Some(*segments),
+            _ => None,
+        });
+        let before = before.ok_or_else(|| io::Error::other("the kernel names no IFLA_GSO_MAX_SEGS"))?;
+        if before > segments {
+            set_segments(peer.index, segments)?;
+        }
+        Ok(before)
+    })?;
+    let lowered = Gso { peer: peer.index, namespace: peer.namespace, before, segments };
+    Ok((before > segments).then_some(lowered))
 }
 
-impl GsoCap {
-    /// Lowers the peer's limit; does nothing where it is as low already.
-    ///
-    /// # Errors
-    ///
-    /// The namespace is not found, or the kernel refuses.
-    pub(crate) fn set(peer: Peer, segments: u32) -> io::Result<Option<Self>> {
-        let namespace = peer.namespace.map(netns::find).transpose()?;
-        let before = inside(namespace.as_ref(), || {
-            let link = interface::link(peer.index)?;
-            let before = link.attributes.iter().find_map(|attribute| match attribute {
-                LinkAttribute::GsoMaxSegs(segments) => Some(*segments),
-                _ => None,
-            });
-            let before = before.ok_or_else(|| io::Error::other("the kernel names no IFLA_GSO_MAX_SEGS"))?;
-            if before > segments {
-                set_segments(peer.index, segments)?;
-            }
-            Ok(before)
-        })?;
-        Ok((before > segments).then_some(Self { namespace, index: peer.index, before, segments }))
-    }
-
-    /// Puts back what was before. A container that is gone needs nothing.
-    pub(crate) fn restore(self) -> io::Result<()> {
-        let Self { namespace, index, before, segments: _ } = self;
-        match inside(namespace.as_ref(), || set_segments(index, before)) {
-            Err(error) if error.raw_os_error() == Some(nix::Error::ENODEV as i32) => Ok(()),
-            result => result,
-        }
+/// Puts another limit in the place of the one that [`lower`] has set.
+pub(crate) fn change(namespaces: &Namespaces, gso: &Gso, segments: u32) -> io::Result<()> {
+    let namespace = gso.namespace.map(|id| namespaces.find(id)).transpose()?;
+    match inside(namespace.as_ref(), || set_segments(gso.peer, segments)) {
+        // A container that is gone needs nothing.
+        Err(error) if error.raw_os_error() == Some(nix::Error::ENODEV as i32) => Ok(()),
+        result => result,
     }
 }
 
@@ -94,11 +84,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cap_follows_the_rate() {
-        let at = |rate: &str| segments(rate.parse().unwrap(), Size::from_bytes(1514));
-        assert_eq!(at("64kbit"), Some(1));
-        assert_eq!(at("10mbit"), Some(4));
-        assert_eq!(at("100mbit"), Some(41));
-        assert_eq!(at("1gbit"), None);
+    fn the_cap_follows_the_burst() {
+        let at = |burst: u64| segments(Size::from_bytes(burst), Size::from_bytes(1514));
+        assert_eq!(at(3028), Some(1));
+        assert_eq!(at(62_500), Some(10));
+        assert_eq!(at(262_143), Some(43));
+        assert_eq!(at(262_144), None);
     }
 }

@@ -6,30 +6,30 @@ use netlink_packet_route::{
 };
 use nix::net::if_::{if_indextoname, if_nametoindex};
 
-use crate::{error::AgentError, netlink};
+use crate::{error::AgentError, netlink, spec::Direction};
 
 /// What the agent needs to know of an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Interface {
+pub(crate) struct Interface {
     /// Its name when it was found.
-    pub name: String,
+    pub(crate) name: String,
     /// The kernel's number, which stays when the name changes.
-    pub index: u32,
+    pub(crate) index: u32,
     /// The longest IP packet, in bytes.
-    pub mtu: u32,
+    pub(crate) mtu: u32,
     /// The longest GSO packet that it takes for sending, in segments.
-    pub gso_max_segs: Option<u32>,
+    pub(crate) gso_max_segs: Option<u32>,
     /// The other end, if it is a veth.
-    pub peer: Option<Peer>,
+    pub(crate) peer: Option<Peer>,
 }
 
 /// The other end of a veth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// Its number in its own namespace.
-    pub index: u32,
+    pub(crate) index: u32,
     /// Its namespace, as this one numbers it; none if it is the same.
-    pub namespace: Option<i32>,
+    pub(crate) namespace: Option<i32>,
 }
 
 impl Interface {
@@ -38,7 +38,7 @@ impl Interface {
     /// # Errors
     ///
     /// There is none, or the kernel does not say.
-    pub fn find(name: &str) -> Result<Self, AgentError> {
+    pub(crate) fn find(name: &str) -> Result<Self, AgentError> {
         let index = if_nametoindex(name).map_err(|_| AgentError::NoInterface(name.to_owned()))?;
         let link = link(index).map_err(|source| match source.raw_os_error() {
             Some(code) if code == nix::Error::ENODEV as i32 => AgentError::NoInterface(name.to_owned()),
@@ -63,12 +63,24 @@ impl Interface {
         interface
     }
 
-    /// The name that the interface has now; none if it is gone.
-    #[must_use]
-    pub fn current_name(&self) -> Option<String> {
-        let name = if_indextoname(self.index).ok()?.into_string().ok()?;
+    /// What is known of an interface by its number alone: its name, which may have changed since it was found. None if
+    /// it is gone.
+    pub(crate) fn numbered(index: u32) -> Option<Self> {
+        let name = if_indextoname(index).ok()?.into_string().ok()?;
         // nix 0.31 takes the C function's null pointer, which means that there is none, for success.
-        (!name.is_empty()).then_some(name)
+        (!name.is_empty()).then_some(Self { name, index, mtu: 1500, gso_max_segs: None, peer: None })
+    }
+}
+
+impl Interface {
+    /// Packets that the interface has counted in a direction, as the container sees it.
+    pub(crate) fn packets(&self, direction: Direction) -> Option<u64> {
+        let link = link(self.index).ok()?;
+        link.attributes.iter().find_map(|attribute| match (attribute, direction) {
+            (LinkAttribute::Stats64(stats), Direction::Upload) => Some(stats.rx_packets),
+            (LinkAttribute::Stats64(stats), Direction::Download) => Some(stats.tx_packets),
+            _ => None,
+        })
     }
 }
 

@@ -1,30 +1,50 @@
-//! Attaches, steers and reports the eBPF token bucket that limits a container's upload.
+//! Attaches, steers and reports the eBPF token bucket that limits a container's traffic.
 //!
 //! # Layout
 //!
-//! - [`cli`]: the command line; [`plan`]: what it comes to on this interface
-//! - [`run`]: one life of the agent, from attaching to detaching
-//! - [`limit`]: the kernel program in force, its maps and counters; `hook`: TCX, or `clsact` before Linux 6.6
-//! - `gso`: keeps the container from sending packets that are too long for the rate, through `netns`
-//! - `report`: what is printed
-//! - `holder`: which process holds a program, to name it
+//! From the command line to the kernel:
+//!
+//! - [`cli`]: the command line; [`spec`]: what is wanted of whom; [`run`]: what each command does
+//! - `agent`: one life of an agent that holds limits; `status`, `check`: the commands that only look
+//! - `resolve`: from a target's name to its `site`; `links`: news of interfaces
+//! - `ledger`: all limits of a network namespace under one lock; `limit`: one of them, from attaching to removal
+//! - `plan`: what the settings come to in numbers
+//! - `hook` (TCX, or `clsact` before Linux 6.6), `queue` (`fq` behind an `ifb`), `gso` (the container's packets): the parts
+//!   of a limit that are not in the maps
+//! - `kernel`: the programs and maps; `record`: the agent's notes beside them; `pins`, `bpffs`: where they outlive it
+//! - `report`, `logs`: what is printed; `holder`: which process holds a program, to name it
 //! - [`error`]: everything that can go wrong, and the exit codes
 
+mod agent;
+mod bpffs;
+mod check;
 pub mod cli;
 mod clsact;
+mod config;
 pub mod error;
 mod gso;
 mod holder;
 mod hook;
-pub mod interface;
-pub mod limit;
+mod interface;
+mod kernel;
+mod ledger;
+mod limit;
+mod links;
+mod logs;
 mod netlink;
 mod netns;
-pub mod plan;
+mod pins;
+mod plan;
 mod pod;
 mod privileges;
+mod queue;
+mod record;
 mod report;
+mod resolve;
 pub mod run;
+mod site;
+pub mod spec;
+mod status;
 
-/// The kernel program, compiled by the build script.
+/// The kernel programs, compiled by the build script.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("SLUICE_EBPF_OBJECT"));

@@ -1,111 +1,290 @@
-//! The kernel program in force: its maps, its counters, its place on the hook.
+//! A limit in force: one direction of one target's traffic.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aya::{
-    Ebpf, EbpfLoader,
-    maps::{Array, MapError, PerCpuArray},
-    programs::SchedClassifier,
-};
-use aya_log::{EbpfLogger, Level};
+use aya::programs::{CgroupAttachMode, links::FdLink};
 use nix::time::{ClockId, clock_gettime};
 use shaper_common::{
     bucket::{TICK_SHIFT, ticks},
-    layout::{self, CONFIG_MAP, COUNTERS_MAP, PROGRAM, STATE_MAP},
+    layout::{Config, Counters, SLOTS},
+    units::Rate,
 };
 
 use crate::{
-    OBJECT,
-    cli::Hook,
     error::{AgentError, chain},
-    holder,
-    hook::{self, Attachment},
+    gso,
+    hook::{self, Attached},
     interface::Interface,
+    kernel::Kernel,
+    netns::Namespaces,
     plan::Plan,
-    pod,
+    queue,
+    record::{Owner, Place, Queue, Record},
+    site::Site,
+    spec::{Direction, Hook, Mode, Settings},
 };
 
-/// Below every level of the kernel program's messages: the verifier then removes their code.
-const SILENT: u8 = 0;
+/// How long the packets that wait may keep a limit from being removed.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Reads the kernel program's messages and hands them to the `log` crate.
-pub(crate) type KernelLog = EbpfLogger<&'static dyn log::Log>;
+/// A limit in force. Dropping it leaves it in force.
+#[derive(Debug, Clone)]
+pub(crate) struct Limit {
+    pub(crate) slot: u32,
+    pub(crate) record: Record,
+}
 
-/// A limit in force. Dropping it removes it as well, but only [`Limit::detach`] says if that fails.
-#[derive(Debug)]
-pub struct Limit {
-    attachment: Attachment,
-    ebpf: Ebpf,
-    interface: Interface,
-    program: u32,
+/// What is wanted of one direction.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// Whose traffic: a [`Target`](crate::spec::Target) in words.
+    pub(crate) target: &'a str,
+    pub(crate) direction: Direction,
+    pub(crate) rate: Rate,
+    pub(crate) settings: &'a Settings,
 }
 
 impl Limit {
-    /// Loads the program, tells it the plan, attaches it and makes sure that the kernel runs it.
-    ///
-    /// `verbose` lets the program report each packet that it drops, through a ring buffer.
+    /// Puts a limit in force. The lock is held.
     ///
     /// # Errors
     ///
-    /// Another agent limits the interface, or the kernel refuses the program or the hook. Nothing is left attached.
-    pub fn attach(plan: &Plan, hook: Hook, verbose: bool) -> Result<Self, AgentError> {
-        let interface = plan.interface.clone();
-        let tcx = hook::tcx_chain(&interface.name);
-        hook::refuse_second(&interface, tcx.as_deref().unwrap_or_default())?;
-
-        let mut ebpf = load(plan, verbose)?;
-        let program = classifier(&mut ebpf)?;
-        program.load().map_err(|error| AgentError::Load(chain(&error)))?;
-        let id = program.info().map_err(|error| AgentError::Load(chain(&error)))?.id();
-        let attachment = match (hook, tcx) {
-            (Hook::Auto | Hook::Tcx, Ok(_)) => hook::attach_tcx(program, &interface)?,
-            (Hook::Tcx, Err(error)) => {
-                let cause = format!("this kernel has no TCX hook ({}); use --attach clsact", chain(&error));
-                return Err(AgentError::Attach { iface: interface.name, cause });
+    /// The kernel refuses something; nothing is left then.
+    pub(crate) fn attach(
+        kernel: &mut Kernel,
+        namespaces: &Namespaces,
+        wanted: Wanted<'_>,
+        site: &Site,
+    ) -> Result<Self, AgentError> {
+        let (mode, queue, mode_reason, plan) = choose(kernel, wanted, site)?;
+        let slot = free_slot(kernel)?;
+        let mut limit = Self { slot, record: record(wanted, site, &plan, mode_reason, queue) };
+        match limit.build(kernel, namespaces, site, &plan) {
+            Ok(()) => {
+                debug_assert_eq!(mode, limit.record.mode);
+                Ok(limit)
             }
-            (Hook::Clsact, _) | (Hook::Auto, Err(_)) => hook::attach_clsact(program, &interface)?,
-        };
-        let limit = Self { attachment, ebpf, interface, program: id };
-        match limit.verify() {
-            Ok(()) => Ok(limit),
             Err(error) => {
-                limit.detach()?;
+                if let Err(rest) = limit.remove(kernel, namespaces) {
+                    tracing::warn!("cleaning up after the failure below: {rest}");
+                }
                 Err(error)
             }
         }
     }
 
-    /// The kernel's number of the program.
-    #[must_use]
-    pub fn program(&self) -> u32 {
-        self.program
+    /// The steps of [`Limit::attach`] that [`Limit::remove`] undoes. Each is noted before it is done, so that the next
+    /// agent finds what a killed one left.
+    fn build(
+        &mut self,
+        kernel: &mut Kernel,
+        namespaces: &Namespaces,
+        site: &Site,
+        plan: &Plan,
+    ) -> Result<(), AgentError> {
+        kernel.clear(self.slot)?;
+        kernel.set_record(self.slot, Some(&self.record))?;
+        kernel.set_config(self.record.key(self.slot), self.config(plan))?;
+        let link = self.hook_up(kernel, site)?;
+        if let Some(link) = link {
+            link.pin(kernel.pins().link(self.slot))
+                .map_err(|error| AgentError::Attach { place: site.describe(), cause: chain(&error) })?;
+        }
+        if let Site::Interface(interface) = site {
+            self.cap_packets(namespaces, interface, plan);
+        }
+        kernel.set_record(self.slot, Some(&self.record))?;
+        self.verify(kernel)
     }
 
-    /// The hook that the program is on: `tcx` or `clsact`.
-    #[must_use]
-    pub fn hook(&self) -> &'static str {
-        self.attachment.name()
+    fn hook_up(&mut self, kernel: &mut Kernel, site: &Site) -> Result<Option<FdLink>, AgentError> {
+        match site {
+            Site::Interface(interface) => {
+                let mut program = kernel.program(self.record.direction)?;
+                let Attached { hook, own_qdisc, link } =
+                    hook::attach(&mut program, interface, self.record.direction, self.record.asked_hook)?;
+                self.record.place = Place::Interface {
+                    name: interface.name.clone(),
+                    index: interface.index,
+                    hook,
+                    own_qdisc,
+                };
+                Ok(link)
+            }
+            Site::Cgroup { directory, path, .. } => {
+                let failed = |cause: String| AgentError::Attach {
+                    place: format!("the cgroup {}", path.display()),
+                    cause,
+                };
+                let mut program = kernel.cgroup_program(self.slot)?;
+                let program = program.program()?;
+                let link = program
+                    .attach(
+                        directory,
+                        aya::programs::CgroupSkbAttachType::Egress,
+                        CgroupAttachMode::AllowMultiple,
+                    )
+                    .and_then(|link| program.take_link(link))
+                    .map_err(|error| failed(chain(&error)))?;
+                FdLink::try_from(link).map(Some).map_err(|error| failed(chain(&error)))
+            }
+        }
+    }
+
+    /// Caps what the container's end sends at once; the limit holds without, only with longer bursts.
+    fn cap_packets(&mut self, namespaces: &Namespaces, interface: &Interface, plan: &Plan) {
+        let (Some(peer), Some(segments)) = (interface.peer, plan.gso_segments) else { return };
+        match gso::lower(namespaces, peer, segments) {
+            Ok(gso) => self.record.gso = gso,
+            Err(error) => tracing::warn!(
+                "cannot cap the packets that the container behind `{}` sends at once ({error}); the rate holds, but one \
+                 burst may be up to 64 kB longer",
+                interface.name
+            ),
+        }
+    }
+
+    /// Takes over a limit that is in force: another agent made it, in an earlier life or for another rate. What is the
+    /// same stays untouched. The lock is held.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses; the limit then stays as it was.
+    pub(crate) fn adopt(
+        &mut self,
+        kernel: &mut Kernel,
+        namespaces: &Namespaces,
+        wanted: Wanted<'_>,
+        site: &Site,
+    ) -> Result<(), AgentError> {
+        self.renew_program(kernel, site)?;
+        self.record.owner = Owner::this();
+        self.record.target = wanted.target.to_owned();
+        self.change(kernel, namespaces, wanted.rate, wanted.settings, site)
+    }
+
+    /// Puts this build's program in the place of another's, without a gap.
+    fn renew_program(&self, kernel: &mut Kernel, site: &Site) -> Result<(), AgentError> {
+        // A cgroup's program has constants of its own and stays until the limit is made anew.
+        let Site::Interface(interface) = site else { return Ok(()) };
+        let direction = self.record.direction;
+        let mut program = kernel.program(direction)?;
+        let own = program.info().map_err(|error| AgentError::Load(chain(&error)))?.id();
+        let chain = hook::full_chain(interface, direction)?;
+        if chain.iter().any(|entry| entry.id == own) {
+            return Ok(());
+        }
+        match &self.record.place {
+            Place::Interface { hook: Hook::Tcx, .. } => {
+                hook::replace(&mut program, &kernel.pins().link(self.slot))
+            }
+            _ => hook::replace_filter(&mut program, interface, &kernel.ours(direction)),
+        }
+    }
+
+    /// Changes the rate and all else that can change while the limit is in force: at once, for all packets from now on,
+    /// and without a packet lost. What waits in a queue leaves as it was scheduled.
+    ///
+    /// # Errors
+    ///
+    /// The new settings make no limit, or ask for another mode or hook than the limit has.
+    pub(crate) fn change(
+        &mut self,
+        kernel: &mut Kernel,
+        namespaces: &Namespaces,
+        rate: Rate,
+        settings: &Settings,
+        site: &Site,
+    ) -> Result<(), AgentError> {
+        let interface = match site {
+            Site::Interface(interface) => Some(interface),
+            Site::Cgroup { .. } => None,
+        };
+        let plan = Plan::new(settings, rate, self.record.direction, interface, self.record.mode)?;
+        self.record.rate_bit_s = rate.bits_per_second();
+        self.record.burst_bytes = plan.burst.bytes();
+        self.record.asked_burst = settings.burst.map(Into::into);
+        self.record.overhead_bytes = settings.overhead;
+        self.record.reserve_ms = settings.reserve.as_millis().try_into().unwrap_or(u64::MAX);
+        self.record.asked_mode = settings.mode;
+        self.record.asked_hook = settings.hook;
+        // Shorter packets before the lower rate, longer ones after the higher.
+        let key = self.record.key(self.slot);
+        kernel.set_config(key, self.config(&plan))?;
+        self.change_cap(namespaces, interface, &plan);
+        kernel.set_record(self.slot, Some(&self.record))
+    }
+
+    fn change_cap(&mut self, namespaces: &Namespaces, interface: Option<&Interface>, plan: &Plan) {
+        match (self.record.gso, plan.gso_segments) {
+            (Some(gso), wanted) => {
+                let segments = wanted.unwrap_or(gso.before).min(gso.before);
+                if segments == gso.segments {
+                    return;
+                }
+                match gso::change(namespaces, &gso, segments) {
+                    Ok(()) => self.record.gso = Some(crate::record::Gso { segments, ..gso }),
+                    Err(error) => tracing::warn!("cannot change the container's GSO limit: {error}"),
+                }
+            }
+            (None, Some(_)) => {
+                if let Some(interface) = interface {
+                    self.cap_packets(namespaces, interface, plan);
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// Whether the limit needs another attachment to become what is wanted: another mode, or another hook.
+    pub(crate) fn must_be_made_anew(&self, settings: &Settings) -> bool {
+        let mode = match settings.mode {
+            // What `auto` chose before stands.
+            Mode::Auto => false,
+            asked => asked != self.record.mode,
+        };
+        let hook = match (settings.hook, &self.record.place) {
+            (Hook::Auto, _) | (_, Place::Cgroup { .. }) => false,
+            (asked, Place::Interface { hook, .. }) => asked != *hook,
+        };
+        mode || hook
+    }
+
+    /// Takes the limit out of force. What waits in a queue leaves first. The lock is held.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses. That something is gone already is no error.
+    pub(crate) fn remove(&self, kernel: &mut Kernel, namespaces: &Namespaces) -> Result<(), AgentError> {
+        let record = &self.record;
+        hook::unpin(&kernel.pins().link(self.slot))?;
+        if let Place::Interface { name: _, index, hook, own_qdisc } = &record.place
+            && *hook != Hook::Tcx
+            && let Some(interface) = Interface::numbered(*index)
+        {
+            hook::remove_filter(&interface, &kernel.ours(record.direction), *own_qdisc)?;
+        }
+        kernel.remove_config(record.key(self.slot))?;
+        if let (Some(queue), Place::Interface { index, .. }) = (&record.queue, &record.place) {
+            queue::remove(*index, queue, PATIENCE)?;
+        }
+        if let Some(gso) = &record.gso
+            && let Err(error) = gso::change(namespaces, gso, gso.before)
+        {
+            // The container may be gone, and its namespace with it.
+            tracing::debug!("cannot put the container's GSO limit back: {error}");
+        }
+        kernel.set_record(self.slot, None)
     }
 
     /// What the program has counted on all CPUs.
-    ///
-    /// # Errors
-    ///
-    /// The map cannot be read.
-    pub fn counters(&self) -> Result<layout::Counters, AgentError> {
-        let map: PerCpuArray<_, pod::Counters> = open(self.ebpf.map(COUNTERS_MAP), COUNTERS_MAP)?;
-        let cpus = map.get(&0, 0).map_err(|error| unreachable_map(COUNTERS_MAP, &error))?;
-        Ok(layout::Counters::sum(cpus.iter().map(|cpu| &cpu.0)))
+    pub(crate) fn counters(&self, kernel: &Kernel) -> Result<Counters, AgentError> {
+        kernel.counters(self.slot)
     }
 
     /// How long the container would have to be silent for the bucket to be full again.
-    ///
-    /// # Errors
-    ///
-    /// The map or the clock cannot be read.
-    pub fn debt(&self) -> Result<Duration, AgentError> {
-        let map: Array<_, u64> = open(self.ebpf.map(STATE_MAP), STATE_MAP)?;
-        let arrival = map.get(&0, 0).map_err(|error| unreachable_map(STATE_MAP, &error))?;
+    pub(crate) fn debt(&self, kernel: &Kernel) -> Result<Duration, AgentError> {
+        let arrival = kernel.arrival(self.slot)?;
         // The clock of bpf_ktime_get_ns.
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC)
             .map_err(|error| AgentError::System("read the monotonic clock", error.into()))?;
@@ -113,90 +292,163 @@ impl Limit {
         Ok(Duration::from_nanos(arrival.saturating_sub(now) >> TICK_SHIFT))
     }
 
-    /// The reader of the kernel program's messages; none if they are off.
-    pub(crate) fn kernel_log(&mut self) -> Option<KernelLog> {
-        EbpfLogger::init(&mut self.ebpf)
-            .inspect_err(|error| tracing::warn!("no messages from the kernel program: {}", chain(error)))
-            .ok()
-    }
-
-    /// Fails unless the kernel still runs the program on the interface.
+    /// Fails unless the kernel still runs the program where it was attached.
     ///
     /// # Errors
     ///
-    /// [`AgentError::InterfaceGone`], [`AgentError::Removed`], or the kernel does not say.
-    pub fn check(&self) -> Result<(), AgentError> {
-        if self.chain()?.contains(&self.program) {
-            Ok(())
-        } else {
-            Err(AgentError::Removed(self.interface.name.clone()))
+    /// [`AgentError::Gone`], [`AgentError::Removed`], or the kernel does not say.
+    pub(crate) fn check(&self, kernel: &Kernel) -> Result<(), AgentError> {
+        let record = &self.record;
+        match kernel.record(self.slot)? {
+            Some(now) if now.key(self.slot) == record.key(self.slot) => {}
+            _ => return Err(AgentError::Removed(record.title())),
         }
-    }
-
-    /// Removes the limit.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses. That the interface is gone is no error: the limit went with it.
-    pub fn detach(self) -> Result<(), AgentError> {
-        let Self { attachment, ebpf: _, interface, program: _ } = self;
-        match attachment.remove(&interface) {
-            Err(_) if interface.current_name().is_none() => Ok(()),
-            result => result,
+        match &record.place {
+            Place::Interface { index, hook, .. } => {
+                let interface =
+                    Interface::numbered(*index).ok_or_else(|| AgentError::Gone(record.title()))?;
+                let chain = hook::chain(&interface, record.direction, *hook);
+                // It may go between the two calls.
+                if Interface::numbered(*index).is_none() {
+                    return Err(AgentError::Gone(record.title()));
+                }
+                let ours = kernel.ours(record.direction);
+                let there = chain?.iter().any(|entry| ours.is(entry));
+                let queued = record.queue.as_ref().is_none_or(|queue| queue::is_there(*index, queue));
+                if there && queued { Ok(()) } else { Err(AgentError::Removed(record.title())) }
+            }
+            Place::Cgroup { path, .. } => {
+                if path.is_dir() {
+                    Ok(())
+                } else {
+                    Err(AgentError::Gone(record.title()))
+                }
+            }
         }
     }
 
     /// Makes sure that the program is in force, and warns of those that run before it.
-    fn verify(&self) -> Result<(), AgentError> {
-        let chain = self.chain()?;
-        let Some(position) = chain.iter().position(|id| *id == self.program) else {
-            return Err(AgentError::NotInForce(self.interface.name.clone()));
-        };
-        for before in &chain[..position] {
+    fn verify(&self, kernel: &Kernel) -> Result<(), AgentError> {
+        let Place::Interface { index, .. } = &self.record.place else { return Ok(()) };
+        let interface = Interface::numbered(*index).ok_or_else(|| AgentError::Gone(self.record.title()))?;
+        let chain = hook::full_chain(&interface, self.record.direction)?;
+        let ours = kernel.ours(self.record.direction);
+        if !chain.iter().any(|entry| ours.is(entry)) {
+            return Err(AgentError::NotInForce(self.record.title()));
+        }
+        for before in hook::before(&chain, &ours) {
             tracing::warn!(
-                "{} runs before the limit on `{}`: what it accepts, redirects or drops is not limited",
-                holder::describe(*before),
-                self.interface.name
+                "{before} runs before the limit of {}: what it accepts, redirects or drops is not limited",
+                self.record.title()
             );
         }
         Ok(())
     }
 
-    /// The programs up to and on the hook. The interface may have been renamed since it was found.
-    fn chain(&self) -> Result<Vec<u32>, AgentError> {
-        let gone = || AgentError::InterfaceGone(self.interface.name.clone());
-        let name = self.interface.current_name().ok_or_else(gone)?;
-        let chain = self.attachment.chain(&Interface { name, ..self.interface.clone() });
-        // It may go between the two calls.
-        if self.interface.current_name().is_none() { Err(gone()) } else { chain }
+    fn config(&self, plan: &Plan) -> Config {
+        let queue = match &self.record.queue {
+            Some(Queue::Ifb { index, .. }) => *index,
+            Some(Queue::Root) | None => 0,
+        };
+        Config { limiter: plan.limiter, slot: self.slot, queue }
     }
 }
 
-/// Loads the object and tells it the plan, before it can see a packet.
-fn load(plan: &Plan, verbose: bool) -> Result<Ebpf, AgentError> {
-    let level = if verbose { Level::Debug as u8 } else { SILENT };
-    let mut ebpf = EbpfLoader::new()
-        .override_global(aya_log::LEVEL, &level, true)
-        .load(OBJECT)
-        .map_err(|error| AgentError::Load(chain(&error)))?;
-    let mut config: Array<_, pod::Config> = open(ebpf.map_mut(CONFIG_MAP), CONFIG_MAP)?;
-    config.set(0, pod::Config(plan.config()), 0).map_err(|error| unreachable_map(CONFIG_MAP, &error))?;
-    Ok(ebpf)
+/// Chooses the mode and makes the queue that it needs. Says why, if the user left the choice.
+fn choose(
+    kernel: &Kernel,
+    wanted: Wanted<'_>,
+    site: &Site,
+) -> Result<(Mode, Option<Queue>, String, Plan), AgentError> {
+    let Wanted { direction, rate, settings, .. } = wanted;
+    let plan = |mode| Plan::new(settings, rate, direction, site.interface(), mode);
+    let police = |reason: String| Ok((Mode::Police, None, reason, plan(Mode::Police)?));
+    let interface = match (settings.mode, site) {
+        (Mode::Police, _) => return police("asked for".to_owned()),
+        (Mode::Shape, Site::Cgroup { .. }) => {
+            return Err(AgentError::Unsupported {
+                what: "mode shape at a cgroup".to_owned(),
+                cause: "there is no queue at a cgroup's egress".to_owned(),
+                next: "use --mode police or auto",
+            });
+        }
+        (Mode::Auto, Site::Cgroup { .. }) => {
+            return police("there is no queue at a cgroup's egress".to_owned());
+        }
+        (Mode::Auto | Mode::Shape, Site::Interface(interface)) => interface,
+    };
+    if settings.mode == Mode::Auto && direction == Direction::Upload {
+        let (others, ours) = (hook::full_chain(interface, direction)?, kernel.ours(direction));
+        if let Some(other) = others.iter().find(|entry| !ours.is(entry)) {
+            return police(format!("`{}` on the same hook would not see packets that wait", other.name));
+        }
+    }
+    let shape = plan(Mode::Shape)?;
+    match queue::make(interface, direction, queue::packets(shape.horizon_bytes())) {
+        Ok(queue) => {
+            let reason = if settings.mode == Mode::Auto { "the kernel has fq" } else { "asked for" };
+            Ok((Mode::Shape, Some(queue), reason.to_owned(), shape))
+        }
+        Err(error) if settings.mode == Mode::Auto => match error {
+            AgentError::Unsupported { what, cause, .. } => police(format!("no {what}: {cause}")),
+            error => Err(error),
+        },
+        Err(error) => Err(error),
+    }
 }
 
-fn classifier(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, AgentError> {
-    ebpf.program_mut(PROGRAM)
-        .ok_or_else(|| AgentError::Load(format!("the object holds no program `{PROGRAM}`")))?
-        .try_into()
-        .map_err(|error| AgentError::Load(chain(&error)))
+/// What attaching would come to, in lines for people. Nothing is made: whether the kernel has a queue is found out only by
+/// making one.
+///
+/// # Errors
+///
+/// The settings make no limit.
+pub(crate) fn foresee(
+    settings: &Settings,
+    rate: Rate,
+    direction: Direction,
+    site: &Site,
+) -> Result<Vec<String>, AgentError> {
+    let plan =
+        |mode| Plan::new(settings, rate, direction, site.interface(), mode).map(|plan| plan.to_string());
+    Ok(match (settings.mode, site) {
+        (Mode::Police, _) | (Mode::Auto, Site::Cgroup { .. }) => vec![plan(Mode::Police)?],
+        (Mode::Shape, _) => vec![plan(Mode::Shape)?],
+        (Mode::Auto, Site::Interface(_)) => {
+            vec![plan(Mode::Shape)?, format!("or, where the kernel has no fq: {}", plan(Mode::Police)?)]
+        }
+    })
 }
 
-/// A map of the object as the type that it has.
-fn open<M, T: TryFrom<M, Error = MapError>>(map: Option<M>, name: &'static str) -> Result<T, AgentError> {
-    let missing = || AgentError::Map { name, cause: "the object does not hold it".to_owned() };
-    map.ok_or_else(missing)?.try_into().map_err(|error| unreachable_map(name, &error))
+fn record(wanted: Wanted<'_>, site: &Site, plan: &Plan, mode_reason: String, queue: Option<Queue>) -> Record {
+    let Wanted { target, direction, rate, settings } = wanted;
+    Record {
+        target: target.to_owned(),
+        direction,
+        place: site.place(settings.hook),
+        rate_bit_s: rate.bits_per_second(),
+        burst_bytes: plan.burst.bytes(),
+        asked_burst: settings.burst.map(Into::into),
+        overhead_bytes: settings.overhead,
+        reserve_ms: settings.reserve.as_millis().try_into().unwrap_or(u64::MAX),
+        asked_mode: settings.mode,
+        mode: plan.mode,
+        mode_reason,
+        asked_hook: settings.hook,
+        queue,
+        gso: None,
+        owner: Owner::this(),
+        since_unix_ms: SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| time.as_millis().try_into().unwrap_or(u64::MAX)),
+    }
 }
 
-fn unreachable_map(name: &'static str, error: &MapError) -> AgentError {
-    AgentError::Map { name, cause: chain(error) }
+fn free_slot(kernel: &Kernel) -> Result<u32, AgentError> {
+    for slot in 0..SLOTS {
+        if kernel.record(slot)?.is_none() {
+            return Ok(slot);
+        }
+    }
+    Err(AgentError::Full(SLOTS))
 }

@@ -3,7 +3,8 @@
 use std::io;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -11,6 +12,11 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 /// Asks and returns what the kernel answers before it acknowledges.
 pub(crate) fn request(message: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
     exchange(message, NLM_F_REQUEST | NLM_F_ACK)
+}
+
+/// Orders the kernel to make an object that is not there yet.
+pub(crate) fn create(message: RouteNetlinkMessage) -> io::Result<()> {
+    exchange(message, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL).map(drop)
 }
 
 /// Asks for every object that fits.

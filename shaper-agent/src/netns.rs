@@ -1,7 +1,8 @@
 //! Network namespaces of containers, reached from the host.
 
 use std::{
-    collections::HashSet,
+    cell::OnceCell,
+    collections::{HashMap, HashSet},
     fs::{self, File},
     io,
     os::{
@@ -23,23 +24,41 @@ use crate::netlink;
 /// Where `ip netns` and Docker keep namespaces that no process need be in.
 const NAMED: [&str; 2] = ["/run/netns", "/run/docker/netns"];
 
-/// The namespace that this one numbers `id`.
+/// The namespaces that can be seen, by the numbers that this one has given them.
 ///
 /// The kernel numbers namespaces but opens none by number, so every namespace that can be seen is asked for its: those
-/// of all processes and the named ones.
-pub(crate) fn find(id: i32) -> io::Result<File> {
-    let mut seen = HashSet::new();
+/// of all processes and the named ones. They are looked through once, when the first is asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Namespaces {
+    paths: OnceCell<HashMap<i32, PathBuf>>,
+}
+
+impl Namespaces {
+    /// Opens the namespace that this one numbers `id`.
+    pub(crate) fn find(&self, id: i32) -> io::Result<File> {
+        let unknown = || {
+            io::Error::new(io::ErrorKind::NotFound, "no process and no named namespace shows the container's")
+        };
+        let path = self.paths.get_or_init(numbered).get(&id).ok_or_else(unknown)?;
+        let namespace = File::open(path)?;
+        // The process whose path this is may have ended since.
+        if number_of(&namespace)? == Some(id) { Ok(namespace) } else { Err(unknown()) }
+    }
+}
+
+fn numbered() -> HashMap<i32, PathBuf> {
+    let (mut seen, mut paths) = (HashSet::new(), HashMap::new());
     for path in candidates() {
         let Ok(metadata) = fs::metadata(&path) else { continue };
         if !seen.insert((metadata.dev(), metadata.ino())) {
             continue;
         }
         let Ok(namespace) = File::open(&path) else { continue };
-        if number_of(&namespace).is_ok_and(|number| number == Some(id)) {
-            return Ok(namespace);
+        if let Ok(Some(id)) = number_of(&namespace) {
+            paths.insert(id, path);
         }
     }
-    Err(io::Error::new(io::ErrorKind::NotFound, "no process and no named namespace shows the container's"))
+    paths
 }
 
 fn candidates() -> impl Iterator<Item = PathBuf> {

@@ -1,116 +1,152 @@
-//! What the command line comes to on this interface.
+//! What the settings come to at a place: a limit, computed to the last number.
 
 use std::{fmt, time::Duration};
 
 use shaper_common::{
-    bucket::Bucket,
-    layout::Config,
+    limiter::Limiter,
+    parameters::Parameters,
     units::{Burst, Rate, Size},
 };
 
-use crate::{cli::Cli, error::AgentError, gso, interface::Interface};
+use crate::{
+    error::AgentError,
+    gso,
+    interface::Interface,
+    spec::{Direction, Mode, Settings},
+};
 
 /// Ethernet's header; the MTU leaves it out.
 const ETHERNET: i64 = 14;
+/// The MTU of what has no interface of its own: a cgroup's packets may leave through any.
+const USUAL_MTU: u32 = 1500;
 
-/// A limit, computed to the last number.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// Where.
-    pub interface: Interface,
-    /// How much.
-    pub rate: Rate,
-    /// How much at once.
-    pub burst: Size,
+/// A policer's default burst: as much as lets the bucket keep what it earns while TCP waits for its shortest
+/// retransmission timeout (200 ms), twice, and at least four frames.
+const POLICE_BURST: Duration = Duration::from_millis(500);
+/// A shaper's: what covers the lateness of timers.
+const SHAPE_BURST: Duration = Duration::from_millis(40);
+const LEAST_FRAMES: u64 = 4;
+
+/// The numbers of one direction's limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// [`Mode::Shape`] or [`Mode::Police`].
+    pub(crate) mode: Mode,
+    pub(crate) rate: Rate,
+    pub(crate) burst: Size,
     /// The longest frame, overhead included.
-    pub frame: Size,
-    /// What is added to each frame, in bytes.
-    pub overhead: i32,
-    /// How much deeper small packets may go into debt.
-    pub reserve: Duration,
-    /// The segments that a packet of the container's may hold; none if the rate needs no cap.
-    pub gso_segments: Option<u32>,
-    bucket: Bucket,
+    pub(crate) frame: Size,
+    /// The segments that a packet of the container's may hold; none if no cap is needed or possible.
+    pub(crate) gso_segments: Option<u32>,
+    /// What small packets may add to the bound.
+    pub(crate) small: Size,
+    pub(crate) limiter: Limiter,
 }
 
 impl Plan {
-    /// Resolves the command line on an interface.
+    /// Computes the limit of a direction.
     ///
     /// # Errors
     ///
     /// Burst or reserve are longer than the bucket can hold.
-    pub fn new(cli: &Cli, interface: Interface) -> Result<Self, AgentError> {
-        let frame = (i64::from(interface.mtu) + ETHERNET + i64::from(cli.overhead)).max(1);
+    pub(crate) fn new(
+        settings: &Settings,
+        rate: Rate,
+        direction: Direction,
+        interface: Option<&Interface>,
+        mode: Mode,
+    ) -> Result<Self, AgentError> {
+        let mtu = interface.map_or(USUAL_MTU, |interface| interface.mtu);
+        let frame = (i64::from(mtu) + ETHERNET + i64::from(settings.overhead)).max(1);
         let frame = Size::from_bytes(frame.unsigned_abs());
-        let burst = cli.burst.map_or_else(|| Burst::default_at(cli.rate, frame), |burst| burst.at(cli.rate));
+        let usual = if mode == Mode::Shape { SHAPE_BURST } else { POLICE_BURST };
+        let least = Size::from_bytes(LEAST_FRAMES * frame.bytes());
+        let burst =
+            settings.burst.map_or_else(|| Burst::Time(usual).at(rate).max(least), |burst| burst.at(rate));
         if burst < frame {
             tracing::warn!("a burst of {burst} is less than a full frame ({frame}); it acts as one frame");
         }
-        let bucket = Bucket::new(cli.rate, burst, frame, cli.small_packet_reserve)?;
-        let gso_segments = gso::segments(cli.rate, frame);
-        Ok(Self {
-            interface,
-            rate: cli.rate,
+        // Only a veth's other end can be told to send shorter packets.
+        let capped =
+            direction == Direction::Upload && interface.is_some_and(|interface| interface.peer.is_some());
+        let gso_segments = if capped { gso::segments(burst, frame) } else { None };
+        // An uncapped packet, too, fits in a quarter of the burst; where no cap is possible, longer ones add to the bound.
+        let segments = match gso_segments {
+            Some(segments) => u64::from(segments),
+            None if capped => gso::UNLIMITED.div_ceil(frame.bytes()),
+            None => 1,
+        };
+        let parameters = Parameters {
+            rate,
             burst,
             frame,
-            overhead: cli.overhead,
-            reserve: cli.small_packet_reserve,
-            gso_segments,
-            bucket,
-        })
+            longest: Size::from_bytes(segments * frame.bytes()),
+            reserve: settings.reserve,
+            overhead: settings.overhead,
+            shape: mode == Mode::Shape,
+        };
+        let limiter = parameters.limiter()?;
+        let small = Size::from_bytes(limiter.small_bytes(rate));
+        Ok(Self { mode, rate, burst, frame, gso_segments, small, limiter })
     }
 
-    /// What the kernel program is told.
-    #[must_use]
-    pub fn config(&self) -> Config {
-        Config { bucket: self.bucket, overhead: self.overhead, reserved: 0 }
+    /// Bytes that can wait.
+    pub(crate) fn horizon_bytes(&self) -> u64 {
+        self.limiter.horizon_bytes(self.rate)
     }
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { interface, rate, burst, frame, overhead, reserve, gso_segments, bucket: _ } = self;
-        writeln!(f, "limit what comes in at `{}` (interface {}) to {rate}", interface.name, interface.index)?;
-        writeln!(f, "burst {burst}, of which {frame} for the last frame; overhead {overhead} bytes a frame")?;
-        write!(f, "packets of up to 128 bytes may go {} ms deeper into debt", reserve.as_millis())?;
-        match (interface.peer, gso_segments) {
-            (None, _) => write!(f, "\n`{}` is no veth: GSO packets are not capped", interface.name),
-            (Some(_), None) => Ok(()),
-            (Some(peer), Some(segments)) => {
-                write!(
-                    f,
-                    "\ncap the GSO packets of the veth's other end (interface {} there) at {segments}",
-                    peer.index
-                )
-            }
+        let Self { mode, rate, burst, frame, gso_segments, small, limiter } = self;
+        let horizon = self.horizon_bytes();
+        match mode {
+            Mode::Shape => write!(f, "shape to {rate}: what must wait does so, up to {horizon}b of it")?,
+            Mode::Auto | Mode::Police => write!(f, "police to {rate}: what may not go is dropped")?,
         }
+        write!(f, "; burst {burst}, full frame {frame}, overhead {}", limiter.overhead)?;
+        write!(f, "; small packets first, which may add {small} to the bound")?;
+        if let Some(segments) = gso_segments {
+            write!(f, "; the container's packets are capped at {segments} segments")?;
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
+    use crate::spec::{DEFAULT_RESERVE, Hook};
 
-    fn plan(arguments: &[&str]) -> Plan {
-        let cli = Cli::try_parse_from(["shaper-agent", "--iface", "veth0"].iter().chain(arguments)).unwrap();
-        let interface =
-            Interface { name: "veth0".into(), index: 7, mtu: 1500, gso_max_segs: None, peer: None };
-        Plan::new(&cli, interface).unwrap()
+    fn plan(rate: &str, burst: Option<&str>, overhead: i32, mode: Mode) -> Plan {
+        let rate = rate.parse().unwrap();
+        let settings = Settings {
+            upload: Some(rate),
+            download: None,
+            burst: burst.map(|burst| burst.parse().unwrap()),
+            overhead,
+            reserve: DEFAULT_RESERVE,
+            mode,
+            hook: Hook::Auto,
+        };
+        let peer = Some(crate::interface::Peer { index: 2, namespace: None });
+        let interface = Interface { name: "veth0".into(), index: 7, mtu: 1500, gso_max_segs: None, peer };
+        Plan::new(&settings, rate, Direction::Upload, Some(&interface), mode).unwrap()
     }
 
     #[test]
-    fn defaults_follow_rate_and_mtu() {
-        let plan = plan(&["--rate", "64kbit"]);
-        assert_eq!((plan.frame.bytes(), plan.burst.bytes(), plan.gso_segments), (1514, 3028, Some(1)));
-        assert!(plan.to_string().contains("64kbit"), "{plan}");
+    fn defaults_follow_rate_mode_and_mtu() {
+        let police = plan("64kbit", None, 0, Mode::Police);
+        assert_eq!((police.frame.bytes(), police.burst.bytes(), police.gso_segments), (1514, 6056, Some(1)));
+        assert_eq!(plan("1mbit", None, 0, Mode::Police).burst.bytes(), 62_500);
+        let shape = plan("100mbit", None, 0, Mode::Shape);
+        assert_eq!((shape.burst.bytes(), shape.gso_segments), (500_000, None));
+        assert!(police.to_string().contains("64kbit"), "{police}");
     }
 
     #[test]
     fn overhead_lengthens_the_frame() {
-        let plan = plan(&["--rate", "1mbit", "--overhead", "24", "--burst", "250ms"]);
-        assert_eq!((plan.frame.bytes(), plan.burst.bytes()), (1538, 31_250));
-        assert_eq!(plan.config().overhead, 24);
+        let plan = plan("1mbit", Some("250ms"), 24, Mode::Police);
+        assert_eq!((plan.frame.bytes(), plan.burst.bytes(), plan.limiter.overhead), (1538, 31_250, 24));
     }
 }

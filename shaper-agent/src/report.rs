@@ -1,14 +1,19 @@
-//! What is printed: JSON lines, one refreshed line on a terminal, or plain lines.
+//! What is printed while limits are held: JSON lines, one refreshed line on a terminal, or plain lines.
 
 use std::{
+    collections::HashMap,
     io::{self, IsTerminal as _, Write as _},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use serde::Serialize;
-use shaper_common::layout::Counters;
+use shaper_common::{layout::Counters, units::Rate};
 
-use crate::plan::Plan;
+use crate::{
+    limit::Limit,
+    record::{Place, Record},
+    spec::{Direction, Hook, Mode},
+};
 
 /// One JSON line.
 #[derive(Debug, Serialize)]
@@ -17,45 +22,101 @@ enum Event<'a> {
     Attached(Attached<'a>),
     Counters(Snapshot<'a>),
     Detached(Snapshot<'a>),
+    Gone { target: &'a str, reason: &'a str, unix_ms: u64 },
 }
 
-/// The limit is in force.
+/// A limit is in force.
 #[derive(Debug, Serialize)]
 struct Attached<'a> {
-    iface: &'a str,
-    ifindex: u32,
+    target: &'a str,
+    direction: Direction,
+    /// The interface; null for a cgroup.
+    iface: Option<&'a str>,
+    ifindex: Option<u32>,
     rate_bit_s: u64,
     burst_bytes: u64,
     overhead_bytes: i32,
     small_packet_reserve_ms: u64,
-    /// `tcx` or `clsact`.
+    mode: Mode,
+    mode_reason: &'a str,
+    /// `tcx`, `clsact` or `cgroup`.
     hook: &'a str,
-    program_id: u32,
     /// Segments that a packet of the container's may hold now; null if not capped.
     gso_max_segs: Option<u32>,
+    /// Another agent had put it in force before.
+    adopted: bool,
     unix_ms: u64,
 }
 
-/// What has been counted since the start.
+/// What has been counted since the limit was put in force.
 #[derive(Debug, Serialize)]
 struct Snapshot<'a> {
-    iface: &'a str,
+    target: &'a str,
+    direction: Direction,
+    iface: Option<&'a str>,
     rate_bit_s: u64,
     burst_bytes: u64,
     /// The rate that passed since the last snapshot.
     passed_bit_s: u64,
+    #[serde(flatten)]
+    counters: CountersJson,
+    debt_ms: f64,
+    unix_ms: u64,
+}
+
+/// [`Counters`] with the names that they have wherever they are printed.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct CountersJson {
     passed_bytes: u64,
     passed_packets: u64,
     dropped_bytes: u64,
     dropped_packets: u64,
+    share_drops: u64,
+    early_drops: u64,
+    contended_drops: u64,
+    marked_packets: u64,
+    queued_packets: u64,
     small_packets: u64,
-    reserve_packets: u64,
+    first_packets: u64,
     neighbour_packets: u64,
     gso_packets: u64,
-    contended_packets: u64,
     cas_retries: u64,
-    debt_ms: f64,
-    unix_ms: u64,
+}
+
+impl From<&Counters> for CountersJson {
+    fn from(counters: &Counters) -> Self {
+        Self {
+            passed_bytes: counters.passed_bytes,
+            passed_packets: counters.passed_packets,
+            dropped_bytes: counters.dropped_bytes,
+            dropped_packets: counters.dropped_packets,
+            share_drops: counters.share_drops,
+            early_drops: counters.early_drops,
+            contended_drops: counters.contended_drops,
+            marked_packets: counters.marked_packets,
+            queued_packets: counters.queued_packets,
+            small_packets: counters.small_packets,
+            first_packets: counters.first_packets,
+            neighbour_packets: counters.neighbour_packets,
+            gso_packets: counters.gso_packets,
+            cas_retries: counters.retries,
+        }
+    }
+}
+
+impl CountersJson {
+    /// What matters of them, for people.
+    pub(crate) fn in_words(&self) -> String {
+        format!(
+            "passed {} in {} packets ({} waited, {} marked), dropped {} in {}",
+            bytes(self.passed_bytes),
+            self.passed_packets,
+            self.queued_packets,
+            self.marked_packets,
+            bytes(self.dropped_bytes),
+            self.dropped_packets
+        )
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,106 +126,112 @@ enum Form {
     Lines,
 }
 
-/// Prints to standard output. If nobody reads that any more, it falls silent: the limit matters more.
+/// Prints to standard output. If nobody reads that any more, it falls silent: the limits matter more.
 #[derive(Debug)]
-pub(crate) struct Reporter<'a> {
-    plan: &'a Plan,
+pub(crate) struct Reporter {
     form: Form,
     silent: bool,
-    last: (Instant, u64),
+    /// When each slot was reported last, and what had passed by then.
+    last: HashMap<u32, (Instant, u64)>,
 }
 
-impl<'a> Reporter<'a> {
-    pub(crate) fn new(plan: &'a Plan, json: bool) -> Self {
+impl Reporter {
+    pub(crate) fn new(json: bool) -> Self {
         let form = match (json, io::stdout().is_terminal()) {
             (true, _) => Form::Json,
             (false, true) => Form::Terminal,
             (false, false) => Form::Lines,
         };
-        Self { plan, form, silent: false, last: (Instant::now(), 0) }
+        Self { form, silent: false, last: HashMap::new() }
     }
 
-    /// Says that the limit is in force.
-    pub(crate) fn attached(&mut self, hook: &str, program_id: u32, gso_max_segs: Option<u32>) {
-        self.last = (Instant::now(), 0);
-        let plan = self.plan;
+    /// Says that a limit is in force.
+    pub(crate) fn attached(&mut self, limit: &Limit, counters: &Counters) {
+        let record = &limit.record;
+        // One that was taken over has been counting for a while.
+        self.last.insert(limit.slot, (Instant::now(), counters.passed_bytes));
+        let adopted = counters.passed_packets + counters.dropped_packets > 0;
+        let (iface, ifindex) = interface(record);
         let event = Event::Attached(Attached {
-            iface: &plan.interface.name,
-            ifindex: plan.interface.index,
-            rate_bit_s: plan.rate.bits_per_second(),
-            burst_bytes: plan.burst.bytes(),
-            overhead_bytes: plan.overhead,
-            small_packet_reserve_ms: plan.reserve.as_millis() as u64,
-            hook,
-            program_id,
-            gso_max_segs,
+            target: &record.target,
+            direction: record.direction,
+            iface,
+            ifindex,
+            rate_bit_s: record.rate_bit_s,
+            burst_bytes: record.burst_bytes,
+            overhead_bytes: record.overhead_bytes,
+            small_packet_reserve_ms: record.reserve_ms,
+            mode: record.mode,
+            mode_reason: &record.mode_reason,
+            hook: hook_name(record),
+            gso_max_segs: record.gso.map(|gso| gso.segments),
+            adopted,
             unix_ms: unix_ms(),
         });
-        let text =
-            format!("`{}` is limited to {}, burst {} ({hook})", plan.interface.name, plan.rate, plan.burst);
+        let text = format!(
+            "{}: limited to {}, burst {} ({}: {}; {})",
+            record.title(),
+            rate(record),
+            bytes(record.burst_bytes),
+            mode_name(record.mode),
+            record.mode_reason,
+            hook_name(record)
+        );
         self.print(&event, &text, "\n");
     }
 
-    /// Prints the counters.
-    pub(crate) fn counters(&mut self, counters: &Counters, debt: Duration) {
-        let snapshot = self.snapshot(counters, debt);
-        let text = self.text(&snapshot);
+    /// Prints a limit's counters.
+    pub(crate) fn counters(&mut self, limit: &Limit, counters: &Counters, debt: Duration, alone: bool) {
+        let snapshot = self.snapshot(limit, counters, debt);
+        let text = text(&limit.record, &snapshot);
         // A carriage return and "erase to the end of the line", so that the next one replaces it.
-        let end = if self.form == Form::Terminal { "\x1b[K\r" } else { "\n" };
+        let end = if self.form == Form::Terminal && alone { "\x1b[K\r" } else { "\n" };
         self.print(&Event::Counters(snapshot), &text, end);
     }
 
-    /// Prints the final counters.
-    pub(crate) fn detached(&mut self, counters: &Counters, debt: Duration) {
-        let snapshot = self.snapshot(counters, debt);
+    /// Prints the final counters of a limit that was removed.
+    pub(crate) fn detached(&mut self, limit: &Limit, counters: &Counters, debt: Duration) {
+        let snapshot = self.snapshot(limit, counters, debt);
         let text = format!(
-            "the limit is removed; in all passed {} in {} packets, dropped {} in {}",
-            bytes(snapshot.passed_bytes),
-            snapshot.passed_packets,
-            bytes(snapshot.dropped_bytes),
-            snapshot.dropped_packets
+            "{}: the limit is removed; in all passed {} in {} packets, dropped {} in {}",
+            limit.record.title(),
+            bytes(snapshot.counters.passed_bytes),
+            snapshot.counters.passed_packets,
+            bytes(snapshot.counters.dropped_bytes),
+            snapshot.counters.dropped_packets
         );
         let text = if self.form == Form::Terminal { format!("\x1b[K{text}") } else { text };
         self.print(&Event::Detached(snapshot), &text, "\n");
+        self.last.remove(&limit.slot);
     }
 
-    fn snapshot(&mut self, counters: &Counters, debt: Duration) -> Snapshot<'a> {
+    /// Says that a target is not there, and that it is waited for.
+    pub(crate) fn gone(&mut self, target: &str, reason: &str) {
+        let text = format!("{target}: {reason}; waiting for it");
+        self.print(&Event::Gone { target, reason, unix_ms: unix_ms() }, &text, "\n");
+    }
+
+    fn snapshot<'a>(&mut self, limit: &'a Limit, counters: &Counters, debt: Duration) -> Snapshot<'a> {
+        let record = &limit.record;
         let now = Instant::now();
-        let (before, passed_before) = std::mem::replace(&mut self.last, (now, counters.passed_bytes));
+        let (before, passed_before) = self
+            .last
+            .insert(limit.slot, (now, counters.passed_bytes))
+            .unwrap_or((now, counters.passed_bytes));
         let seconds = now.duration_since(before).as_secs_f64();
         let bits = counters.passed_bytes.saturating_sub(passed_before) as f64 * 8.0;
         Snapshot {
-            iface: &self.plan.interface.name,
-            rate_bit_s: self.plan.rate.bits_per_second(),
-            burst_bytes: self.plan.burst.bytes(),
+            target: &record.target,
+            direction: record.direction,
+            iface: interface(record).0,
+            rate_bit_s: record.rate_bit_s,
+            burst_bytes: record.burst_bytes,
             passed_bit_s: if seconds > 0.0 { (bits / seconds) as u64 } else { 0 },
-            passed_bytes: counters.passed_bytes,
-            passed_packets: counters.passed_packets,
-            dropped_bytes: counters.dropped_bytes,
-            dropped_packets: counters.dropped_packets,
-            small_packets: counters.small_packets,
-            reserve_packets: counters.reserve_packets,
-            neighbour_packets: counters.neighbour_packets,
-            gso_packets: counters.gso_packets,
-            contended_packets: counters.contended_packets,
-            cas_retries: counters.retries,
+            counters: counters.into(),
             // To a microsecond: more digits are noise.
             debt_ms: debt.as_micros() as f64 / 1000.0,
             unix_ms: unix_ms(),
         }
-    }
-
-    fn text(&self, snapshot: &Snapshot<'_>) -> String {
-        format!(
-            "{} {}: {:.1} kbit/s, passed {}, dropped {} in {} packets, debt {:.0} ms",
-            self.plan.interface.name,
-            self.plan.rate,
-            snapshot.passed_bit_s as f64 / 1000.0,
-            bytes(snapshot.passed_bytes),
-            bytes(snapshot.dropped_bytes),
-            snapshot.dropped_packets,
-            snapshot.debt_ms
-        )
     }
 
     fn print(&mut self, event: &Event<'_>, text: &str, end: &str) {
@@ -179,17 +246,63 @@ impl<'a> Reporter<'a> {
             Form::Terminal | Form::Lines => write!(out, "{text}{end}"),
         };
         if let Err(error) = written.and_then(|()| out.flush()) {
-            tracing::warn!("cannot write to standard output ({error}); the limit stays, without reports");
+            tracing::warn!("cannot write to standard output ({error}); the limits stay, without reports");
             self.silent = true;
         }
     }
 }
 
-fn unix_ms() -> u64 {
+fn text(record: &Record, snapshot: &Snapshot<'_>) -> String {
+    format!(
+        "{} {}: {:.1} kbit/s, passed {}, dropped {} in {} packets, debt {:.0} ms",
+        record.title(),
+        rate(record),
+        snapshot.passed_bit_s as f64 / 1000.0,
+        bytes(snapshot.counters.passed_bytes),
+        bytes(snapshot.counters.dropped_bytes),
+        snapshot.counters.dropped_packets,
+        snapshot.debt_ms
+    )
+}
+
+/// Name and number of a record's interface.
+pub(crate) fn interface(record: &Record) -> (Option<&str>, Option<u32>) {
+    match &record.place {
+        Place::Interface { name, index, .. } => (Some(name), Some(*index)),
+        Place::Cgroup { .. } => (None, None),
+    }
+}
+
+/// `tcx`, `clsact` or `cgroup`.
+pub(crate) fn hook_name(record: &Record) -> &'static str {
+    match &record.place {
+        Place::Interface { hook: Hook::Clsact, .. } => "clsact",
+        Place::Interface { .. } => "tcx",
+        Place::Cgroup { .. } => "cgroup",
+    }
+}
+
+/// `shape` or `police`.
+pub(crate) fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Auto => "auto",
+        Mode::Shape => "shape",
+        Mode::Police => "police",
+    }
+}
+
+/// A record's rate as `tc` writes it.
+pub(crate) fn rate(record: &Record) -> String {
+    Rate::from_bits_per_second(record.rate_bit_s)
+        .map_or_else(|| format!("{}bit", record.rate_bit_s), |rate| rate.to_string())
+}
+
+pub(crate) fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
 }
 
-fn bytes(count: u64) -> String {
+/// An amount for people.
+pub(crate) fn bytes(count: u64) -> String {
     match count {
         0..=9_999 => format!("{count} B"),
         10_000..=9_999_999 => format!("{:.1} kB", count as f64 / 1e3),

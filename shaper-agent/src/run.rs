@@ -1,124 +1,218 @@
-//! One life of the agent: from attaching, through its reports, to detaching.
+//! What each command does.
 
-use std::time::Duration;
+use std::{io, path::Path};
 
-use tokio::{
-    runtime,
-    signal::unix::{Signal, SignalKind, signal},
-    time::{MissedTickBehavior, interval},
-};
+use clap::CommandFactory as _;
+use tokio::runtime::{self, Runtime};
 
 use crate::{
-    cli::Cli,
+    agent::{Agent, Conduct},
+    cli::{Clear, Cli, Command, Hold, OptionalTarget, Run, Set, TargetArgs},
     error::AgentError,
-    gso::GsoCap,
-    interface::Interface,
-    limit::{KernelLog, Limit},
-    plan::Plan,
-    privileges,
-    report::Reporter,
+    ledger::Ledger,
+    limit,
+    pins::Pins,
+    privileges, resolve,
+    spec::{Direction, Settings, Spec, Target},
+    status,
 };
 
-/// How often the agent makes sure that the limit is still there, however rarely it reports.
-const CHECK: Duration = Duration::from_secs(1);
-
-/// How often the kernel program's messages are read, when they are on.
-const LOG_FLUSH: Duration = Duration::from_millis(100);
-
-/// Limits the interface until SIGINT or SIGTERM.
+/// Does what the command line says.
 ///
 /// # Errors
 ///
-/// The limit cannot be put in force, ends by itself, or cannot be removed.
+/// What could not be done, and why.
 pub fn run(cli: &Cli) -> Result<(), AgentError> {
-    let plan = Plan::new(cli, Interface::find(&cli.iface)?)?;
-    if cli.dry_run {
-        println!("{plan}");
+    match &cli.command {
+        None => hold(&cli.hold, &cli.bpffs),
+        Some(Command::Set(options)) => set(options, &cli.bpffs),
+        Some(Command::Status(options)) => status::run(options, &Pins::locate(&cli.bpffs)?),
+        Some(Command::Clear(options)) => clear(options, &cli.bpffs),
+        Some(Command::Run(options)) => run_config(options, &cli.bpffs),
+        Some(Command::Check(options)) => crate::check::run(options, &cli.bpffs),
+        Some(Command::Completions { shell }) => {
+            clap_complete::generate(*shell, &mut Cli::command(), "shaper-agent", &mut io::stdout());
+            Ok(())
+        }
+        Some(Command::Man) => clap_mangen::Man::new(Cli::command())
+            .render(&mut io::stdout())
+            .map_err(|error| AgentError::System("write the manual page", error)),
+    }
+}
+
+fn hold(options: &Hold, bpffs: &Path) -> Result<(), AgentError> {
+    let target = target(&options.target)?;
+    let spec = Spec { target, settings: options.settings.settings() };
+    let runtime = runtime()?;
+    if options.dry_run {
+        return runtime.block_on(dry_run(&spec));
+    }
+    privileges::check()?;
+    let conduct = Conduct {
+        reporting: &options.reporting,
+        keep: options.keep,
+        exit_when_gone: options.exit_when_gone,
+        wait: false,
+    };
+    let agent = Agent::new(Pins::locate(bpffs)?, conduct);
+    runtime.block_on(agent.run(&|| Ok(vec![spec.clone()])))
+}
+
+fn run_config(options: &Run, bpffs: &Path) -> Result<(), AgentError> {
+    let runtime = runtime()?;
+    let read = || crate::config::read(&options.config);
+    if options.dry_run {
+        for spec in read()? {
+            runtime.block_on(dry_run(&spec))?;
+        }
         return Ok(());
     }
     privileges::check()?;
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| AgentError::System("start the event loop", error))?;
-    runtime.block_on(serve(cli, &plan))
+    let conduct =
+        Conduct { reporting: &options.reporting, keep: options.keep, exit_when_gone: false, wait: true };
+    let agent = Agent::new(Pins::locate(bpffs)?, conduct);
+    runtime.block_on(agent.run(&read))
 }
 
-async fn serve(cli: &Cli, plan: &Plan) -> Result<(), AgentError> {
-    // Before anything is attached, so that a signal at any time detaches.
-    let mut signals = [listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?];
-    let verbose = tracing::enabled!(target: "shaper_ebpf", tracing::Level::DEBUG);
-    let mut limit = Limit::attach(plan, cli.attach, verbose)?;
-    let cap = cap_packets(plan);
-    if verbose && let Some(log) = limit.kernel_log() {
-        tokio::spawn(forward(log));
-    }
-    let mut reporter = Reporter::new(plan, cli.json);
-    reporter.attached(limit.hook(), limit.program(), cap.as_ref().map(|cap| cap.segments));
-
-    let ended = watch(cli, &limit, &mut reporter, &mut signals).await;
-
-    if let Some(cap) = cap
-        && let Err(error) = cap.restore()
-    {
-        tracing::warn!("cannot put the container's GSO limit back: {error}");
-    }
-    let last = limit.counters().and_then(|counters| Ok((counters, limit.debt()?)));
-    let removed = limit.detach();
-    if let Ok((counters, debt)) = last {
-        reporter.detached(&counters, debt);
-    }
-    ended.and(removed)
-}
-
-/// Reports until a signal comes or the limit ends by itself.
-async fn watch(
-    cli: &Cli,
-    limit: &Limit,
-    reporter: &mut Reporter<'_>,
-    [interrupt, terminate]: &mut [Signal; 2],
-) -> Result<(), AgentError> {
-    let mut reports = interval(cli.interval);
-    let mut checks = interval(CHECK.min(cli.interval));
-    for timer in [&mut reports, &mut checks] {
-        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick comes at once, and says nothing yet.
-        timer.tick().await;
-    }
-    loop {
-        tokio::select! {
-            biased;
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            _ = checks.tick() => limit.check()?,
-            _ = reports.tick() => reporter.counters(&limit.counters()?, limit.debt()?),
+/// Says what a limit would come to, and changes nothing.
+async fn dry_run(spec: &Spec) -> Result<(), AgentError> {
+    let site = resolve::site(&spec.target).await?;
+    for direction in Direction::ALL {
+        if let Some(rate) = spec.settings.rate(direction) {
+            println!("{} {direction}, at {}:", spec.target, site.describe());
+            for line in limit::foresee(&spec.settings, rate, direction, &site)? {
+                println!("  {line}");
+            }
         }
     }
+    Ok(())
 }
 
-fn listen(kind: SignalKind) -> Result<Signal, AgentError> {
-    signal(kind).map_err(|error| AgentError::System("listen for signals", error))
-}
-
-/// Caps what the container's end sends at once; the limit holds without, only with longer bursts.
-fn cap_packets(plan: &Plan) -> Option<GsoCap> {
-    let (peer, segments) = (plan.interface.peer?, plan.gso_segments?);
-    GsoCap::set(peer, segments).unwrap_or_else(|error| {
-        tracing::warn!(
-            "cannot cap the packets that the container behind `{}` sends at once ({error}); the rate holds, but one burst \
-             may be up to 64 kB longer",
-            plan.interface.name
-        );
-        None
-    })
-}
-
-/// Hands the kernel program's messages to the log for as long as the agent lives. What
-/// does not fit in the ring buffer in between is lost.
-async fn forward(mut log: KernelLog) {
-    let mut flushes = interval(LOG_FLUSH);
-    loop {
-        flushes.tick().await;
-        log.flush();
+fn set(options: &Set, bpffs: &Path) -> Result<(), AgentError> {
+    let target = target(&options.target)?;
+    let wanted = [
+        options.rate.is_some(),
+        options.download.is_some(),
+        options.burst.is_some(),
+        options.overhead.is_some(),
+        options.small_packet_reserve.is_some(),
+    ];
+    if !wanted.contains(&true) {
+        return Err(AgentError::Usage("nothing to set; give --rate, --download, --burst, …".to_owned()));
     }
+    privileges::check()?;
+    let Some(mut ledger) = Ledger::open(&Pins::locate(bpffs)?)? else {
+        return Err(AgentError::NoLimit(target.to_string()));
+    };
+    let slots = find(&ledger, &target)?;
+    let mut changed = false;
+    for slot in slots {
+        let Some(record) = ledger.limits().find(|limit| limit.slot == slot).map(|limit| limit.record.clone())
+        else {
+            continue;
+        };
+        let old = record.settings();
+        let rate = match record.direction {
+            Direction::Upload => options.rate,
+            Direction::Download => options.download,
+        };
+        let settings = Settings {
+            upload: options.rate.or(old.upload),
+            download: options.download.or(old.download),
+            burst: options.burst.or(old.burst),
+            overhead: options.overhead.unwrap_or(old.overhead),
+            reserve: options.small_packet_reserve.unwrap_or(old.reserve),
+            ..old
+        };
+        // A rate that is given is for its direction alone; all else is for both.
+        if rate.is_none() && !wanted[2..].contains(&true) {
+            continue;
+        }
+        changed = true;
+        let rate = settings.rate(record.direction).map_or_else(String::new, |rate| rate.to_string());
+        if options.dry_run {
+            println!("{}: would be limited to {rate}", record.title());
+        } else {
+            ledger.change(slot, &settings)?;
+            println!("{}: limited to {rate} from now on", record.title());
+        }
+    }
+    if changed {
+        Ok(())
+    } else {
+        let direction = if options.rate.is_some() { Direction::Upload } else { Direction::Download };
+        Err(AgentError::NoLimit(format!("{target} {direction}")))
+    }
+}
+
+fn clear(options: &Clear, bpffs: &Path) -> Result<(), AgentError> {
+    let target = cleared(&options.target)?;
+    if !options.dry_run {
+        privileges::check()?;
+    }
+    let pins = Pins::locate(bpffs)?;
+    let ledger = match Ledger::open(&pins) {
+        Err(AgentError::OtherVersion | AgentError::Map { .. }) if target.is_none() => {
+            return clear_foreign(&pins, options.dry_run);
+        }
+        ledger => ledger?,
+    };
+    let Some(mut ledger) = ledger else {
+        return match target {
+            Some(target) => Err(AgentError::NoLimit(target.to_string())),
+            None => Ok(()),
+        };
+    };
+    let slots = match &target {
+        Some(target) => find(&ledger, target)?,
+        None => ledger.limits().map(|limit| limit.slot).collect(),
+    };
+    for slot in slots {
+        let title = ledger.limits().find(|limit| limit.slot == slot).map(|limit| limit.record.title());
+        let title = title.unwrap_or_default();
+        if options.dry_run {
+            println!("{title}: would be removed");
+        } else {
+            ledger.remove(slot)?;
+            println!("{title}: the limit is removed");
+        }
+    }
+    if options.dry_run { Ok(()) } else { ledger.close() }
+}
+
+/// Removes the pins of an agent with other maps, and so its limits.
+fn clear_foreign(pins: &Pins, dry_run: bool) -> Result<(), AgentError> {
+    println!("limits of another version of shaper-agent{}", if dry_run { ": would be removed" } else { "" });
+    if dry_run {
+        return Ok(());
+    }
+    let lock = pins.lock()?;
+    crate::queue::remove_all()?;
+    pins.remove()?;
+    drop(lock);
+    pins.release();
+    Ok(())
+}
+
+/// The slots of a target's limits, which must be there.
+fn find(ledger: &Ledger, target: &Target) -> Result<Vec<u32>, AgentError> {
+    let slots = ledger.of(target);
+    if slots.is_empty() { Err(AgentError::NoLimit(target.to_string())) } else { Ok(slots) }
+}
+
+fn target(arguments: &TargetArgs) -> Result<Target, AgentError> {
+    arguments.target()?.ok_or_else(|| AgentError::Usage("no target; give --iface, --container, …".to_owned()))
+}
+
+/// The one target to clear, or none for all.
+fn cleared(arguments: &OptionalTarget) -> Result<Option<Target>, AgentError> {
+    let OptionalTarget { iface, container, pid, netns, cgroup, all: _ } = arguments.clone();
+    Ok(TargetArgs { iface, container, pid, netns, cgroup }.target()?)
+}
+
+fn runtime() -> Result<Runtime, AgentError> {
+    runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| AgentError::System("start the event loop", error))
 }

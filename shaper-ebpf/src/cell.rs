@@ -1,29 +1,96 @@
-//! The bucket's word in a map, shared by all CPUs.
+//! A limit's words in a map, shared by all CPUs.
 
 use core::intrinsics::{AtomicOrdering::SeqCst, atomic_cxchg};
 
-use shaper_common::bucket::Cell;
+use shaper_common::{
+    bucket::Word,
+    flow::{FLOWS, Table},
+    layout, limiter,
+};
 
 /// A `u64` in a map.
 pub(crate) struct MapWord(*mut u64);
 
-impl MapWord {
-    /// `word` comes from a map's look-up: valid and aligned for as long as the program runs.
-    pub(crate) fn new(word: *mut u64) -> Self {
-        Self(word)
-    }
-}
-
-impl Cell for MapWord {
+impl Word for MapWord {
     #[inline(always)]
     fn load(&self) -> u64 {
-        // SAFETY: valid by the constructor's contract; volatile, so that every try reads what others have written.
+        // SAFETY: valid by `MapState`'s contract; volatile, so that every try reads what others have written.
         unsafe { core::ptr::read_volatile(self.0) }
     }
 
     #[inline(always)]
+    fn store(&self, new: u64) {
+        // SAFETY: valid by `MapState`'s contract; aligned 64-bit stores are single instructions.
+        unsafe { core::ptr::write_volatile(self.0, new) }
+    }
+
+    #[inline(always)]
     fn exchange(&self, current: u64, new: u64) -> bool {
-        // SAFETY: valid by the constructor's contract; all writers are atomic.
+        // SAFETY: valid by `MapState`'s contract.
         unsafe { atomic_cxchg::<u64, { SeqCst }, { SeqCst }>(self.0, current, new) }.1
+    }
+}
+
+/// A [`layout::State`] in a map.
+pub(crate) struct MapState(*mut layout::State);
+
+impl MapState {
+    /// `state` comes from a map's look-up: valid and aligned for as long as the program runs.
+    pub(crate) fn new(state: *mut layout::State) -> Self {
+        Self(state)
+    }
+
+    #[inline(always)]
+    fn place(&self, place: u32) -> *mut layout::Place {
+        // SAFETY: within the array, by the remainder, which is also what the verifier goes by.
+        unsafe { (&raw mut (*self.0).flows).cast::<layout::Place>().add((place % FLOWS) as usize) }
+    }
+}
+
+impl Table for MapState {
+    type Word = MapWord;
+
+    #[inline(always)]
+    fn key(&self, place: u32) -> MapWord {
+        // SAFETY: a field of a valid place.
+        MapWord(unsafe { &raw mut (*self.place(place)).key })
+    }
+
+    #[inline(always)]
+    fn arrival(&self, place: u32) -> MapWord {
+        // SAFETY: a field of a valid place.
+        MapWord(unsafe { &raw mut (*self.place(place)).arrival })
+    }
+
+    #[inline(always)]
+    fn dropper(&self, place: u32) -> MapWord {
+        // SAFETY: a field of a valid place.
+        MapWord(unsafe { &raw mut (*self.place(place)).dropper })
+    }
+
+    #[inline(always)]
+    fn census(&self) -> MapWord {
+        // SAFETY: a field of a valid state.
+        MapWord(unsafe { &raw mut (*self.0).census })
+    }
+
+    #[inline(always)]
+    fn zero(&self) -> u64 {
+        // SAFETY: a field of a valid state; volatile, so that the compiler does not merge the loads either.
+        unsafe { core::ptr::read_volatile(&raw const (*self.0).zero) }
+    }
+}
+
+impl limiter::State for MapState {
+    #[inline(always)]
+    fn total(&self) -> MapWord {
+        // SAFETY: a field of a valid state.
+        MapWord(unsafe { &raw mut (*self.0).total })
+    }
+
+    #[inline(always)]
+    fn small(&self) -> MapWord {
+        // SAFETY: a field of a valid state.
+        MapWord(unsafe { &raw mut (*self.0).small })
     }
 }

@@ -1,10 +1,10 @@
-//! The kernel side of the upload limit: a classifier at the TC ingress of a container's host-side veth, where what
-//! the container sends comes out.
+//! The kernel side of the limits: classifiers at the TC ingress of a container's host-side veth, where what the
+//! container sends comes out, and at its egress, and a filter at the egress of a container's cgroup.
 //!
-//! The arithmetic is `shaper-common`'s; this file lends it the packet, the clock and the maps. A packet that may
+//! The arithmetic is `shaper-common`'s; this crate lends it the packet, the clock and the maps. A packet that may
 //! pass is answered with `TC_ACT_UNSPEC` (`TCX_NEXT`), so that programs behind this one still see it.
 //!
-//! Kernel 5.12 or later (compare-and-swap in BPF).
+//! Kernel 5.12 or later (compare-and-swap in BPF), 5.18 for departure times.
 
 #![no_std]
 #![no_main]
@@ -15,92 +15,102 @@
 )]
 
 mod cell;
+mod limits;
 mod packet;
+mod schedule;
 
 use aya_ebpf::{
+    Global,
     bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
-    helpers::bpf_ktime_get_ns,
-    macros::{classifier, map},
-    maps::{Array, PerCpuArray},
-    programs::TcContext,
+    helpers::bpf_skb_ecn_set_ce,
+    macros::{cgroup_skb, classifier},
+    programs::{SkBuffContext, TcContext},
 };
 use aya_log_ebpf::debug;
 use shaper_common::{
-    bucket::{Class, Verdict, ticks},
-    layout::{Config, Counters},
-    wire::{Measure, measure},
+    layout::{CGROUP, DOWNLOAD, Key, UPLOAD},
+    limiter::Verdict,
+    wire::Frame,
 };
 
-use crate::{cell::MapWord, packet::Skb};
+use crate::packet::Skb;
 
-/// `shaper_common::layout::CONFIG_MAP`
-#[map]
-static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
+/// The interface that no cgroup's limit counts: what a container says to itself does not leave the machine. It has
+/// this number in every network namespace.
+const LOOPBACK: u32 = 1;
 
-/// `shaper_common::layout::STATE_MAP`
-#[map]
-static STATE: Array<u64> = Array::with_max_entries(1, 0);
+/// What a cgroup's program answers: drop and tell the sender's TCP at once that the path is congested, or keep.
+/// (`BPF_PROG_CGROUP_INET_EGRESS_RUN_ARRAY` in `include/linux/bpf-cgroup.h`.)
+const CGROUP_DROP: i32 = 2;
+const CGROUP_KEEP: i32 = 1;
 
-/// `shaper_common::layout::COUNTERS_MAP`
-#[map]
-static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
+/// `shaper_common::layout::CGROUP_GLOBAL`
+#[unsafe(no_mangle)]
+static CGROUP_ID: Global<u32> = Global::new(0);
 
-/// `shaper_common::layout::PROGRAM`
+/// `shaper_common::layout::UPLOAD_PROGRAM`
 #[classifier]
 pub fn sluice_upload(ctx: TcContext) -> i32 {
-    // Arrays have their one element from the start: the two `None`s are for the verifier.
-    let (Some(config), Some(counters)) = (CONFIG.get(0), COUNTERS.get_ptr_mut(0)) else {
-        return TC_ACT_UNSPEC;
-    };
-    let Some(word) = STATE.get_ptr_mut(0) else {
-        return TC_ACT_UNSPEC;
-    };
-    let skb = Skb::new(&ctx);
-    let meta = skb.meta();
-    let measured = measure(&skb, meta, config.overhead);
-    let (verdict, retries) = if config.bucket.ticks_per_byte == 0 {
-        (Verdict::Pass { from_reserve: false }, 0)
-    } else {
-        // SAFETY: the helper takes nothing and only reads the clock.
-        let now = ticks(unsafe { bpf_ktime_get_ns() });
-        config.bucket.admit(&MapWord::new(word), now, measured.bytes, measured.class)
-    };
-    // SAFETY: the element is this CPU's own, and the hook does not interrupt itself on one CPU (softirqs are off).
-    let counters = unsafe { &mut *counters };
-    counters.retries += u64::from(retries);
-    if count(counters, measured, verdict) {
-        return TC_ACT_UNSPEC;
-    }
-    debug!(&ctx, "dropped {} bytes in {} segments", measured.bytes, measured.segments);
-    TC_ACT_SHOT
+    classify(&ctx, UPLOAD)
 }
 
-/// Counts the packet and says whether it passes.
-#[inline(always)]
-fn count(counters: &mut Counters, measured: Measure, verdict: Verdict) -> bool {
-    let bytes = u64::from(measured.bytes);
-    match verdict {
-        Verdict::Pass { from_reserve } => {
-            counters.passed_packets += 1;
-            counters.passed_bytes += bytes;
-            counters.gso_packets += u64::from(measured.segments > 1);
-            match measured.class {
-                Class::Bulk => {}
-                Class::Small => {
-                    counters.small_packets += 1;
-                    counters.reserve_packets += u64::from(from_reserve);
-                }
-                Class::Neighbour => counters.neighbour_packets += 1,
-            }
-            true
+/// `shaper_common::layout::DOWNLOAD_PROGRAM`
+#[classifier]
+pub fn sluice_download(ctx: TcContext) -> i32 {
+    classify(&ctx, DOWNLOAD)
+}
+
+/// `shaper_common::layout::CGROUP_PROGRAM`
+#[cgroup_skb(egress)]
+pub fn sluice_cgroup(ctx: SkBuffContext) -> i32 {
+    let skb = Skb::new(ctx.skb.skb);
+    if skb.interface() == LOOPBACK {
+        return CGROUP_KEEP;
+    }
+    let key = Key { id: CGROUP_ID.load(), hook: CGROUP };
+    match limits::decide(skb, key, Frame::network(skb.ethertype())) {
+        Some((Verdict::Drop(_), _)) => CGROUP_DROP,
+        Some((Verdict::Pass { mark: true, .. } | Verdict::Wait { mark: true, .. }, _)) => {
+            mark(skb);
+            CGROUP_KEEP
         }
-        Verdict::Drop | Verdict::Contended => {
-            counters.dropped_packets += 1;
-            counters.dropped_bytes += bytes;
-            counters.contended_packets += u64::from(verdict == Verdict::Contended);
-            false
+        _ => CGROUP_KEEP,
+    }
+}
+
+#[inline(always)]
+fn classify(ctx: &TcContext, hook: u32) -> i32 {
+    let skb = Skb::new(ctx.skb.skb);
+    skb.pull();
+    let key = Key { id: skb.interface(), hook };
+    let Some((verdict, queue)) = limits::decide(skb, key, Frame::ethernet(&skb)) else {
+        return TC_ACT_UNSPEC;
+    };
+    match verdict {
+        Verdict::Pass { mark: congested, first: _ } => {
+            if congested {
+                mark(skb);
+            }
+            TC_ACT_UNSPEC
+        }
+        Verdict::Wait { mark: congested, departure } => {
+            if congested {
+                mark(skb);
+            }
+            schedule::at(skb, departure, queue)
+        }
+        Verdict::Drop(_) => {
+            debug!(ctx, "dropped {} bytes at interface {}", ctx.len(), key.id);
+            TC_ACT_SHOT
         }
     }
+}
+
+/// Marks the packet as having met congestion.
+#[inline(always)]
+fn mark(skb: Skb) {
+    // SAFETY: the context is valid. The helper mends the checksum, and leaves packets alone that may not be marked.
+    unsafe { bpf_skb_ecn_set_ce(skb.raw()) };
 }
 
 #[panic_handler]

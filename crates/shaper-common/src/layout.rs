@@ -1,55 +1,122 @@
-//! What the maps hold that the kernel program and the agent share.
+//! What the maps hold that the kernel programs and the agent share.
 
-use crate::bucket::Bucket;
+use crate::{flow::FLOWS, limiter::Limiter};
 
-/// The kernel program's name, as the kernel shows it.
-pub const PROGRAM: &str = "sluice_upload";
-/// Array of one [`Config`].
-pub const CONFIG_MAP: &str = "CONFIG";
-/// Array of one `u64`: the bucket's theoretical arrival time, in ticks.
-pub const STATE_MAP: &str = "STATE";
-/// Per-CPU array of one [`Counters`].
+/// The program at the TC ingress of a veth's host side: what the container sends.
+pub const UPLOAD_PROGRAM: &str = "sluice_upload";
+/// The program at its TC egress: what the container receives.
+pub const DOWNLOAD_PROGRAM: &str = "sluice_download";
+/// The program at a cgroup's egress.
+pub const CGROUP_PROGRAM: &str = "sluice_cgroup";
+/// Hash of [`Config`] by [`Key`].
+pub const LIMITS_MAP: &str = "LIMITS";
+/// Array of [`State`] by slot.
+pub const STATES_MAP: &str = "STATES";
+/// Per-CPU array of [`Counters`] by slot.
 pub const COUNTERS_MAP: &str = "COUNTERS";
+/// The global of the cgroup program that says whose limit it is: its [`Key`]'s `id`.
+pub const CGROUP_GLOBAL: &str = "CGROUP_ID";
 
-/// What the agent tells the kernel program. All zero, as before the agent has spoken, lets everything pass.
-///
-/// The kernel copies it word by word: a packet that comes while it is being changed may see old and new fields mixed.
-/// Each is valid with any other, so that at worst one packet is judged by a mixture.
+/// Limits that the maps have room for.
+pub const SLOTS: u32 = 1024;
+
+/// Where a packet was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[repr(C)]
+pub struct Key {
+    /// The interface's number, or the number that the agent gave the cgroup.
+    pub id: u32,
+    /// [`UPLOAD`], [`DOWNLOAD`] or [`CGROUP`].
+    pub hook: u32,
+}
+
+/// [`Key::hook`] of a TC ingress.
+pub const UPLOAD: u32 = 0;
+/// [`Key::hook`] of a TC egress.
+pub const DOWNLOAD: u32 = 1;
+/// [`Key::hook`] of a cgroup's egress.
+pub const CGROUP: u32 = 2;
+
+/// What the agent tells the kernel program about one limit. It is replaced as a whole: a packet sees the old one or the
+/// new one, never a mixture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
 pub struct Config {
-    /// The bucket.
-    pub bucket: Bucket,
-    /// Bytes that the uplink adds to each frame (negative: that it saves).
-    pub overhead: i32,
-    /// Keeps the size a multiple of eight.
-    pub reserved: u32,
+    /// The limit.
+    pub limiter: Limiter,
+    /// The place in the other maps.
+    pub slot: u32,
+    /// The interface that holds the packets that wait, by its number; 0 if the hook's own queue does.
+    pub queue: u32,
+}
+
+/// What a limit remembers. The kernel program changes it by compare-and-swap only; the agent only reads it, and
+/// clears it before the limit is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct State {
+    /// The aggregate bucket's theoretical arrival time, in ticks.
+    pub total: u64,
+    /// The small-packet budget's.
+    pub small: u64,
+    /// The flow census.
+    pub census: u64,
+    /// Always zero (see [`Table::zero`](crate::flow::Table::zero)).
+    pub zero: u64,
+    /// The flow table.
+    pub flows: [Place; FLOWS as usize],
+}
+
+/// A place in the flow table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C)]
+pub struct Place {
+    /// The flow's key in the upper half, the epoch in which it was last counted in the lower.
+    pub key: u64,
+    /// Its theoretical arrival time at its share, in ticks.
+    pub arrival: u64,
+    /// What the dropper remembers of it.
+    pub dropper: u64,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { total: 0, small: 0, census: 0, zero: 0, flows: [Place::default(); FLOWS as usize] }
+    }
 }
 
 /// What one CPU has counted. Bytes are wire bytes, overhead included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
 pub struct Counters {
-    /// Packets let through (a GSO packet is one).
+    /// Packets let through (a GSO packet is one), those that wait in the queue included.
     pub passed_packets: u64,
     /// Their bytes.
     pub passed_bytes: u64,
-    /// Packets dropped, contended ones included.
+    /// Packets dropped, whatever the cause.
     pub dropped_packets: u64,
     /// Their bytes.
     pub dropped_bytes: u64,
+    /// Packets of those dropped whose flow had had its share.
+    pub share_drops: u64,
+    /// Packets of those dropped to slow a sender down before the debt reached the limit.
+    pub early_drops: u64,
+    /// Packets of those dropped that gave up on the bucket, because other CPUs were faster too often.
+    pub contended_drops: u64,
+    /// Packets of those passed that got a congestion mark.
+    pub marked_packets: u64,
+    /// Packets of those passed that went through the queue.
+    pub queued_packets: u64,
     /// Packets of those passed that are small.
     pub small_packets: u64,
-    /// Packets of those passed that only the reserve let through.
-    pub reserve_packets: u64,
+    /// Packets of those passed that went before bulk.
+    pub first_packets: u64,
     /// Packets of those passed that are ARP or neighbour discovery.
     pub neighbour_packets: u64,
     /// Packets of those passed that hold several segments.
     pub gso_packets: u64,
     /// Times that another CPU changed the bucket first.
     pub retries: u64,
-    /// Packets of those dropped that gave up on the bucket.
-    pub contended_packets: u64,
 }
 
 impl Counters {
@@ -61,12 +128,16 @@ impl Counters {
             passed_bytes: sum.passed_bytes + cpu.passed_bytes,
             dropped_packets: sum.dropped_packets + cpu.dropped_packets,
             dropped_bytes: sum.dropped_bytes + cpu.dropped_bytes,
+            share_drops: sum.share_drops + cpu.share_drops,
+            early_drops: sum.early_drops + cpu.early_drops,
+            contended_drops: sum.contended_drops + cpu.contended_drops,
+            marked_packets: sum.marked_packets + cpu.marked_packets,
+            queued_packets: sum.queued_packets + cpu.queued_packets,
             small_packets: sum.small_packets + cpu.small_packets,
-            reserve_packets: sum.reserve_packets + cpu.reserve_packets,
+            first_packets: sum.first_packets + cpu.first_packets,
             neighbour_packets: sum.neighbour_packets + cpu.neighbour_packets,
             gso_packets: sum.gso_packets + cpu.gso_packets,
             retries: sum.retries + cpu.retries,
-            contended_packets: sum.contended_packets + cpu.contended_packets,
         })
     }
 }

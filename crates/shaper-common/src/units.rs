@@ -156,15 +156,6 @@ impl Burst {
             Self::Time(time) => Size(rate.bytes_in(time)),
         }
     }
-
-    /// The default: 250 ms at the rate, but at least two full frames.
-    ///
-    /// One frame of the burst is what the last packet takes; the other lets the bucket keep what it earns
-    /// while TCP waits for its shortest retransmission timeout (200 ms), even at the lowest rates.
-    #[must_use]
-    pub fn default_at(rate: Rate, frame: Size) -> Size {
-        Self::Time(Duration::from_millis(250)).at(rate).max(Size(2 * frame.0))
-    }
 }
 
 impl FromStr for Burst {
@@ -262,14 +253,6 @@ mod tests {
         }
         assert!("0".parse::<Burst>().is_err());
         assert!("soon".parse::<Burst>().unwrap_err().to_string().contains("250ms"));
-    }
-
-    #[test]
-    fn default_burst_is_two_frames_or_a_quarter_second() {
-        let frame = Size::from_bytes(1514);
-        let at = |rate: &str| Burst::default_at(rate.parse().unwrap(), frame).bytes();
-        assert_eq!(at("64kbit"), 3028);
-        assert_eq!(at("1mbit"), 31_250);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The agent's life: what it refuses, and that it leaves nothing behind, however it ends.
+//! The agent's life: what it refuses, what outlives it, and that it leaves nothing behind.
 
 use std::{os::unix::process::CommandExt as _, process::Command};
 
-use crate::support::{Agent, Container, can_run, eventually, ip, program_is_loaded};
+use crate::support::{Agent, Container, can_run, eventually, ip};
 use nix::sys::signal::Signal;
 
 fn fails(command: &mut Command) -> (Option<i32>, String) {
@@ -10,16 +10,27 @@ fn fails(command: &mut Command) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
+fn agent(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shaper-agent"));
+    command.args(arguments);
+    command
+}
+
 #[test]
 fn a_missing_interface_is_named() {
-    let (code, stderr) = fails(&mut Agent::command("nosuch0", &["--rate", "64kbit"]));
-    assert_eq!(code, Some(1));
+    if !can_run() {
+        return;
+    }
+    let container = Container::new();
+    let (code, stderr) = fails(&mut container.agent(&["--iface", "nosuch0", "--rate", "64kbit"]));
+    assert_eq!(code, Some(3), "{stderr}");
     assert!(stderr.contains("`nosuch0`"), "{stderr}");
+    assert!(container.is_clean());
 }
 
 #[test]
 fn a_bad_rate_is_bad_usage() {
-    let (code, stderr) = fails(&mut Agent::command("lo", &["--rate", "fast"]));
+    let (code, stderr) = fails(&mut agent(&["--iface", "lo", "--rate", "fast"]));
     assert_eq!(code, Some(2));
     assert!(stderr.contains("64kbit"), "{stderr}");
 }
@@ -30,10 +41,12 @@ fn a_dry_run_changes_nothing() {
         return;
     }
     let container = Container::new();
-    let output = Agent::command(&container.iface, &["--rate", "64kbit", "--dry-run"]).output().unwrap();
+    let output =
+        container.agent(&["--iface", &container.iface, "--rate", "64kbit", "--dry-run"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && text.contains("3028b") && text.contains(&container.iface), "{text}");
+    assert!(output.status.success() && text.contains("6056b") && text.contains(&container.iface), "{text}");
     assert_eq!(container.tcx(), 0);
+    assert!(container.is_clean());
 }
 
 #[test]
@@ -41,7 +54,7 @@ fn missing_capabilities_are_named() {
     if !can_run() {
         return;
     }
-    let mut command = Agent::command("lo", &["--rate", "64kbit"]);
+    let mut command = agent(&["--iface", "lo", "--rate", "64kbit"]);
     command.uid(65_534).gid(65_534);
     let output = match command.output() {
         Ok(output) => output,
@@ -51,7 +64,7 @@ fn missing_capabilities_are_named() {
         }
     };
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(4));
     assert!(stderr.contains("CAP_NET_ADMIN") && stderr.contains("CAP_BPF"), "{stderr}");
 }
 
@@ -64,46 +77,67 @@ fn a_second_agent_is_refused_and_the_first_named() {
     for hook in ["tcx", "clsact"] {
         let first = Agent::start(&container, &["--rate", "64kbit", "--attach", hook]);
         assert_eq!(first.attached["hook"], hook);
-        let (code, stderr) = fails(&mut Agent::command(&container.iface, &["--rate", "1mbit"]));
-        assert_eq!(code, Some(1), "{stderr}");
+        let (code, stderr) = fails(&mut container.agent(&["--iface", &container.iface, "--rate", "1mbit"]));
+        assert_eq!(code, Some(7), "{stderr}");
         assert!(stderr.contains("limited already, by shaper-agent (process "), "{stderr}");
         assert_eq!(first.end(Signal::SIGTERM).0.code(), Some(0));
+        assert!(container.is_clean());
+    }
+}
+
+/// The limit outlives its agent, and the next one takes it over as it is, counters and all.
+#[test]
+fn a_killed_agents_limit_stays_and_is_taken_over() {
+    if !can_run() {
+        return;
+    }
+    for hook in ["tcx", "clsact"] {
+        let container = Container::new();
+        let before = container.gso_max_segs();
+        Agent::start(&container, &["--rate", "64kbit", "--attach", hook]).end(Signal::SIGKILL);
+        let (code, status) = container.status();
+        assert_eq!(code, Some(0), "{status}");
+        let limit = &status["limits"][0];
+        assert_eq!((&limit["rate_bit_s"], &limit["healthy"]), (&64_000.into(), &true.into()), "{status}");
+        assert!(limit["agent_pid"].is_null(), "{status}");
+
+        let next = Agent::start(&container, &["--rate", "1mbit", "--attach", hook]);
+        let (_, status) = container.status();
+        assert_eq!(status["limits"].as_array().unwrap().len(), 1, "{status}");
+        assert_eq!(status["limits"][0]["rate_bit_s"], 1_000_000, "{status}");
+        assert_eq!(status["limits"][0]["since_unix_ms"], limit["since_unix_ms"], "made anew: {status}");
+        assert_eq!(next.end(Signal::SIGTERM).0.code(), Some(0));
+        assert_eq!(container.clsact(), "");
+        assert_eq!(container.tcx(), 0);
+        assert_eq!(container.gso_max_segs(), before);
+        assert!(container.is_clean());
     }
 }
 
 #[test]
-fn killed_with_tcx_leaves_no_program() {
+fn a_limit_can_be_kept_changed_and_cleared() {
     if !can_run() {
         return;
     }
     let container = Container::new();
-    let agent = Agent::start(&container, &["--rate", "64kbit"]);
-    let program = agent.attached["program_id"].as_u64().unwrap();
-    assert!(program_is_loaded(program));
-    assert_eq!(container.tcx(), 1);
-    agent.end(Signal::SIGKILL);
-    eventually("the program is gone", || container.tcx() == 0 && !program_is_loaded(program));
-}
-
-#[test]
-fn clsact_leaves_nothing_and_replaces_what_a_killed_agent_left() {
-    if !can_run() {
-        return;
-    }
-    let container = Container::new();
-    let agent = Agent::start(&container, &["--rate", "64kbit", "--attach", "clsact"]);
-    assert!(container.clsact().contains("sluice_upload"), "{}", container.clsact());
+    let agent = Agent::start(&container, &["--rate", "64kbit", "--download", "2mbit", "--keep"]);
     assert_eq!(agent.end(Signal::SIGTERM).0.code(), Some(0));
-    assert_eq!(container.clsact(), "");
+    let iface = container.iface.as_str();
+    let set = container.agent(&["set", "--iface", iface, "--rate", "128kbit"]).output().unwrap();
+    assert!(set.status.success(), "{set:?}");
+    let (_, status) = container.status();
+    let rates: Vec<_> =
+        status["limits"].as_array().unwrap().iter().map(|limit| &limit["rate_bit_s"]).collect();
+    assert_eq!(rates, [128_000, 2_000_000], "{status}");
 
-    Agent::start(&container, &["--rate", "64kbit", "--attach", "clsact"]).end(Signal::SIGKILL);
-    assert!(container.clsact().contains("sluice_upload"), "{}", container.clsact());
-    let next = Agent::start(&container, &["--rate", "1mbit", "--attach", "clsact"]);
-    assert_eq!(container.clsact().matches("direct-action").count(), 1, "{}", container.clsact());
-    let (status, _, stderr) = next.end(Signal::SIGTERM);
-    assert_eq!(status.code(), Some(0));
-    assert!(stderr.contains("killed agent"), "{stderr}");
-    assert_eq!(container.clsact(), "");
+    let (code, stderr) = fails(&mut container.agent(&["set", "--iface", "nosuch0", "--rate", "1mbit"]));
+    assert_eq!(code, Some(3), "{stderr}");
+    let cleared = container.agent(&["clear", "--iface", iface]).output().unwrap();
+    assert!(cleared.status.success(), "{cleared:?}");
+    assert_eq!(container.tcx(), 0);
+    assert!(container.is_clean());
+    let (code, stderr) = fails(&mut container.agent(&["clear", "--iface", iface]));
+    assert_eq!(code, Some(3), "{stderr}");
 }
 
 /// The qdisc of others stays.
@@ -119,21 +153,52 @@ fn a_foreign_clsact_qdisc_stays() {
     let agent = Agent::start(&container, &["--rate", "64kbit", "--attach", "clsact"]);
     agent.end(Signal::SIGTERM);
     assert!(container.clsact().contains("qdisc clsact"), "{}", container.clsact());
-    assert!(!container.clsact().contains("sluice_upload"), "{}", container.clsact());
+    assert!(!container.clsact().contains("bpf"), "{}", container.clsact());
 }
 
 #[test]
-fn an_interface_that_vanishes_ends_the_agent() {
+fn an_interface_that_vanishes_can_end_the_agent() {
+    if !can_run() {
+        return;
+    }
+    let container = Container::new();
+    let mut agent = Agent::start(&container, &["--rate", "64kbit", "--exit-when-gone"]);
+    ip(&["link", "del", &container.iface]);
+    let (status, _, stderr) = agent.wait();
+    assert_eq!(status.code(), Some(64), "{stderr}");
+    assert!(stderr.contains(&container.iface) && stderr.contains("gone"), "{stderr}");
+    eventually("nothing is left", || container.is_clean());
+}
+
+/// An interface that comes back under its name is taken again.
+#[test]
+fn an_interface_that_comes_back_is_limited_again() {
     if !can_run() {
         return;
     }
     let container = Container::new();
     let mut agent = Agent::start(&container, &["--rate", "64kbit"]);
     ip(&["link", "del", &container.iface]);
-    let (status, last, stderr) = agent.wait();
-    assert_eq!(status.code(), Some(64));
-    assert_eq!(last["event"], "detached");
-    assert!(stderr.contains(&container.iface) && stderr.contains("gone"), "{stderr}");
+    agent.event("gone");
+    ip(&[
+        "link",
+        "add",
+        &container.iface,
+        "type",
+        "veth",
+        "peer",
+        "name",
+        "eth0",
+        "netns",
+        &container.namespace,
+    ]);
+    let begin = std::time::Instant::now();
+    let attached = agent.event("attached");
+    assert!(begin.elapsed() < std::time::Duration::from_secs(1), "{:?}", begin.elapsed());
+    assert_eq!(attached["iface"], container.iface.as_str());
+    assert_eq!(container.tcx(), 1);
+    assert_eq!(agent.end(Signal::SIGTERM).0.code(), Some(0));
+    assert!(container.is_clean());
 }
 
 #[test]
@@ -149,4 +214,5 @@ fn a_limit_that_others_remove_is_noticed() {
     let (status, _, stderr) = agent.wait();
     assert_eq!(status.code(), Some(65), "{stderr}");
     assert!(stderr.contains("removed by something else"), "{stderr}");
+    assert!(container.is_clean());
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod life;
+mod pod;
 mod program;
 mod support;
 mod upload;

@@ -40,6 +40,8 @@ pub(crate) struct Container {
     pub(crate) iface: String,
     /// The host's address on the veth.
     pub(crate) host: String,
+    /// Where its agents mount the BPF file system, so that tests are apart from each other.
+    bpffs: tempfile::TempDir,
 }
 
 impl Container {
@@ -52,7 +54,8 @@ impl Container {
         // A /30 of its own from the range for benchmarks (RFC 2544), so that tests can run side by side.
         let subnet = (pid % 4096) * 16 + number;
         let address = |host: u32| format!("198.18.{}.{}", subnet / 64 % 256, subnet % 64 * 4 + host);
-        let container = Self { namespace: namespace.clone(), iface: iface.clone(), host: address(1) };
+        let bpffs = tempfile::tempdir().unwrap();
+        let container = Self { namespace: namespace.clone(), iface: iface.clone(), host: address(1), bpffs };
         ip(&["netns", "add", &namespace]);
         ip(&["link", "add", &iface, "type", "veth", "peer", "name", "eth0", "netns", &namespace]);
         ip(&["address", "add", &format!("{}/30", address(1)), "dev", &iface]);
@@ -60,6 +63,26 @@ impl Container {
         ip(&["-n", &namespace, "address", "add", &format!("{}/30", address(2)), "dev", "eth0"]);
         ip(&["-n", &namespace, "link", "set", "eth0", "up"]);
         container
+    }
+
+    /// The agent's command with some arguments, on this container's BPF file system.
+    pub(crate) fn agent(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shaper-agent"));
+        command.args(arguments).arg("--bpffs").arg(self.bpffs.path());
+        command
+    }
+
+    /// The `status` of its limits.
+    pub(crate) fn status(&self) -> (Option<i32>, Value) {
+        let output = self.agent(&["status", "--json", "--interval", "100ms"]).output().unwrap();
+        (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_default())
+    }
+
+    /// Whether the agents have left nothing: no mount, no pin.
+    pub(crate) fn is_clean(&self) -> bool {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        !mounts.contains(self.bpffs.path().to_str().unwrap())
+            && fs::read_dir(self.bpffs.path()).unwrap().next().is_none()
     }
 
     /// Runs `work` in the container, on a thread of its own.
@@ -100,6 +123,8 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
+        // What a killed agent left, and the mount with it.
+        let _ = self.agent(&["clear", "--all"]).output();
         for command in [["link", "del", &self.iface], ["netns", "del", &self.namespace]] {
             // The test may have removed the interface itself.
             let _ = Command::new("ip").args(command).stderr(Stdio::null()).status();
@@ -121,17 +146,11 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// The command, not started.
-    pub(crate) fn command(iface: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_shaper-agent"));
-        command.args(["--iface", iface]).args(arguments);
-        command
-    }
-
-    /// Starts an agent and waits until the limit is in force.
+    /// Starts an agent on the container's veth and waits until the limit is in force.
     pub(crate) fn start(container: &Container, arguments: &[&str]) -> Self {
-        let mut command = Self::command(&container.iface, arguments);
+        let mut command = container.agent(&["--iface", &container.iface]);
         let mut child = command
+            .args(arguments)
             .args(["--json", "--interval", "100ms"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -152,6 +171,17 @@ impl Agent {
     pub(crate) fn end(mut self, signal: nix::sys::signal::Signal) -> (ExitStatus, Value, String) {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.child.id() as i32), signal).unwrap();
         self.wait()
+    }
+
+    /// The next event of a kind.
+    pub(crate) fn event(&mut self, kind: &str) -> Value {
+        loop {
+            let line = self.lines.next().expect("the agent still prints").unwrap();
+            let event: Value = serde_json::from_str(&line).unwrap();
+            if event["event"] == kind {
+                return event;
+            }
+        }
     }
 
     /// Waits for the end.
@@ -177,11 +207,6 @@ pub(crate) fn eventually(what: &str, done: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "{what}: not after ten seconds");
         thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// Whether a kernel program of this number is loaded.
-pub(crate) fn program_is_loaded(id: u64) -> bool {
-    aya::programs::loaded_programs().flatten().any(|program| u64::from(program.id()) == id)
 }
 
 /// Congestion controls that this kernel offers, of those named.

@@ -1,0 +1,315 @@
+//! One life of the agent: it puts limits in force, keeps them so, reports, and ends.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+use crate::{
+    cli::Reporting,
+    error::AgentError,
+    kernel::Kernel,
+    ledger::Ledger,
+    limit::Limit,
+    links::Links,
+    logs,
+    pins::Pins,
+    report::Reporter,
+    resolve,
+    spec::{Settings, Spec, Target},
+};
+
+/// How often the agent makes sure that its limits are still there, however rarely it reports.
+const CHECK: Duration = Duration::from_secs(1);
+/// Limits that are looked at each time: hundreds take turns.
+const CHECKS_AT_ONCE: usize = 64;
+/// News of interfaces come in heaps: a container's start brings a dozen.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// How the agent behaves.
+#[derive(Debug)]
+pub(crate) struct Conduct<'a> {
+    /// How limits are reported.
+    pub(crate) reporting: &'a Reporting,
+    /// Leave the limits in force at the end.
+    pub(crate) keep: bool,
+    /// End when a target goes away.
+    pub(crate) exit_when_gone: bool,
+    /// A target that is not there at the start is waited for.
+    pub(crate) wait: bool,
+}
+
+/// Where wanted limits come from, again and again.
+pub(crate) type Source<'a> = dyn Fn() -> Result<Vec<Spec>, AgentError> + 'a;
+
+/// An agent and the limits that it holds.
+pub(crate) struct Agent<'a> {
+    pins: Pins,
+    verbose: bool,
+    conduct: Conduct<'a>,
+    /// What is wanted, and what of it is in force.
+    held: BTreeMap<Target, Held>,
+    kernel: Option<Kernel>,
+    reporter: Reporter,
+    next_check: usize,
+}
+
+#[derive(Debug)]
+struct Held {
+    settings: Settings,
+    /// Empty while the target is not there.
+    limits: Vec<Limit>,
+    /// Why it is not there, if that has been said.
+    missing: Option<String>,
+}
+
+impl<'a> Agent<'a> {
+    pub(crate) fn new(pins: Pins, conduct: Conduct<'a>) -> Self {
+        let verbose = tracing::enabled!(target: "shaper_ebpf", tracing::Level::DEBUG);
+        let reporter = Reporter::new(conduct.reporting.json);
+        Self { pins, verbose, conduct, held: BTreeMap::new(), kernel: None, reporter, next_check: 0 }
+    }
+
+    /// Holds what `source` gives until SIGINT or SIGTERM; asks it again at SIGHUP.
+    ///
+    /// # Errors
+    ///
+    /// A limit cannot be put in force at the start, ends by itself, or cannot be removed.
+    pub(crate) async fn run(mut self, source: &Source<'_>) -> Result<(), AgentError> {
+        // Before anything is attached, so that a signal at any time detaches.
+        let mut interrupt = listen(SignalKind::interrupt())?;
+        let mut terminate = listen(SignalKind::terminate())?;
+        let mut hang_up = listen(SignalKind::hangup())?;
+        let mut links = Links::subscribe()?;
+        let started = self.want(source()?).await;
+        let ended = match started {
+            Ok(()) => {
+                if self.verbose {
+                    logs::forward(self.kernel.as_ref());
+                }
+                self.watch(source, &mut [&mut interrupt, &mut terminate, &mut hang_up], &mut links).await
+            }
+            Err(error) => Err(error),
+        };
+        let released = self.release();
+        ended.and(released)
+    }
+
+    /// Reports and mends until a signal comes or a limit ends by itself.
+    async fn watch(
+        &mut self,
+        source: &Source<'_>,
+        [interrupt, terminate, hang_up]: &mut [&mut Signal; 3],
+        links: &mut Links,
+    ) -> Result<(), AgentError> {
+        let mut reports = interval(self.conduct.reporting.interval);
+        let mut checks = interval(CHECK.min(self.conduct.reporting.interval));
+        for timer in [&mut reports, &mut checks] {
+            timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            // The first tick comes at once, and says nothing yet.
+            timer.tick().await;
+        }
+        loop {
+            tokio::select! {
+                biased;
+                _ = interrupt.recv() => return Ok(()),
+                _ = terminate.recv() => return Ok(()),
+                _ = hang_up.recv() => self.reload(source).await,
+                () = links.changed() => {
+                    sleep(SETTLE).await;
+                    self.reconcile().await?;
+                }
+                _ = checks.tick() => self.check().await?,
+                _ = reports.tick() => self.report()?,
+            }
+        }
+    }
+
+    /// Reads what is wanted again. What cannot be used changes nothing.
+    async fn reload(&mut self, source: &Source<'_>) {
+        match source() {
+            Ok(specs) => {
+                if let Err(error) = self.want(specs).await {
+                    tracing::error!("after the reload: {error}");
+                }
+            }
+            Err(error) => tracing::error!("the limits stay as they were: {error}"),
+        }
+    }
+
+    /// Makes what is wanted be in force, and nothing else. What is the same as before stays untouched.
+    async fn want(&mut self, specs: Vec<Spec>) -> Result<(), AgentError> {
+        let wanted: BTreeMap<Target, Settings> =
+            specs.into_iter().map(|spec| (spec.target, spec.settings)).collect();
+        let dropped: Vec<Target> =
+            self.held.keys().filter(|target| !wanted.contains_key(target)).cloned().collect();
+        self.drop_limits(&dropped)?;
+        let mut changed = Vec::new();
+        for (target, settings) in wanted {
+            match self.held.get_mut(&target) {
+                Some(held) if held.settings == settings => {}
+                Some(held) => {
+                    held.settings = settings;
+                    changed.push(target);
+                }
+                None => {
+                    self.held.insert(target.clone(), Held { settings, limits: Vec::new(), missing: None });
+                    changed.push(target);
+                }
+            }
+        }
+        self.take(&changed).await
+    }
+
+    /// Puts targets in force that have come (back), and notices those that have gone.
+    async fn reconcile(&mut self) -> Result<(), AgentError> {
+        let mut moved = Vec::new();
+        for (target, held) in &self.held {
+            let there = resolve::site(target).await.is_ok_and(|site| {
+                !held.limits.is_empty() && held.limits.iter().all(|limit| site.is(&limit.record.place))
+            });
+            if !there {
+                moved.push(target.clone());
+            }
+        }
+        if moved.is_empty() { Ok(()) } else { self.take(&moved).await }
+    }
+
+    /// Puts targets in force, all under one lock.
+    async fn take(&mut self, targets: &[Target]) -> Result<(), AgentError> {
+        if targets.is_empty() {
+            return Ok(());
+        }
+        let mut sites = Vec::new();
+        for target in targets {
+            sites.push((target, resolve::site(target).await));
+        }
+        let mut ledger = Ledger::create(&self.pins, self.verbose)?;
+        let mut result = Ok(());
+        for (target, site) in sites {
+            let Some(held) = self.held.get_mut(target) else { continue };
+            let taken = site.and_then(|site| ledger.hold(target, &held.settings, &site));
+            match taken {
+                Ok(limits) => {
+                    held.missing = None;
+                    for limit in &limits {
+                        self.reporter.attached(limit, &limit.counters(ledger.kernel())?);
+                    }
+                    held.limits = limits;
+                }
+                Err(error) if error.is_absence() => {
+                    let was_there = !held.limits.is_empty();
+                    held.limits.clear();
+                    if self.conduct.exit_when_gone && was_there {
+                        result = result.and(Err(AgentError::Gone(target.to_string())));
+                    } else if was_there || self.conduct.wait {
+                        let reason = error.to_string();
+                        if held.missing.as_ref() != Some(&reason) {
+                            self.reporter.gone(&target.to_string(), &reason);
+                            held.missing = Some(reason);
+                        }
+                    } else if held.missing.is_none() {
+                        result = result.and(Err(error));
+                    }
+                }
+                Err(error) if self.conduct.wait => {
+                    tracing::error!("{target}: {error}");
+                    held.missing = Some(error.to_string());
+                }
+                Err(error) => result = result.and(Err(error)),
+            }
+        }
+        // While anything is waited for, the programs stay loaded: loading takes longer than attaching.
+        if self.held.values().all(|held| held.missing.is_none()) {
+            ledger.close()?;
+        }
+        self.kernel = if self.pins.exist() { Some(Kernel::open(&self.pins, self.verbose)?) } else { None };
+        result
+    }
+
+    /// Makes sure that the kernel still runs what it should.
+    async fn check(&mut self) -> Result<(), AgentError> {
+        let Some(kernel) = &self.kernel else { return Ok(()) };
+        let limits: Vec<&Limit> = self.held.values().flat_map(|held| &held.limits).collect();
+        let mut lost = None;
+        for turn in 0..limits.len().min(CHECKS_AT_ONCE) {
+            let limit = limits[(self.next_check + turn) % limits.len()];
+            if let Err(error) = limit.check(kernel) {
+                lost = Some(error);
+                break;
+            }
+        }
+        self.next_check = self.next_check.wrapping_add(CHECKS_AT_ONCE);
+        match lost {
+            None => Ok(()),
+            // News of it may still be on their way.
+            Some(AgentError::Gone(_)) => self.reconcile().await,
+            Some(error) if self.conduct.wait => {
+                tracing::error!("{error}");
+                self.forget_removed();
+                Ok(())
+            }
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Lets go of limits that somebody else has removed: that was on purpose.
+    fn forget_removed(&mut self) {
+        let Some(kernel) = &self.kernel else { return };
+        for held in self.held.values_mut() {
+            held.limits.retain(|limit| limit.check(kernel).is_ok());
+        }
+    }
+
+    fn report(&mut self) -> Result<(), AgentError> {
+        let Some(kernel) = &self.kernel else { return Ok(()) };
+        let alone = self.held.len() == 1;
+        for held in self.held.values_mut() {
+            for limit in &mut held.limits {
+                // `set` may have changed it.
+                if let Some(record) = kernel.record(limit.slot)? {
+                    limit.record = record;
+                }
+                let (counters, debt) = (limit.counters(kernel)?, limit.debt(kernel)?);
+                self.reporter.counters(limit, &counters, debt, alone);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes some targets' limits out of force.
+    fn drop_limits(&mut self, targets: &[Target]) -> Result<(), AgentError> {
+        if targets.is_empty() {
+            return Ok(());
+        }
+        let ledger = Ledger::open(&self.pins)?;
+        let Some(mut ledger) = ledger else { return Ok(()) };
+        for target in targets {
+            let Some(held) = self.held.remove(target) else { continue };
+            for limit in held.limits {
+                let last = limit
+                    .counters(ledger.kernel())
+                    .and_then(|counters| Ok((counters, limit.debt(ledger.kernel())?)));
+                ledger.remove(limit.slot)?;
+                if let Ok((counters, debt)) = last {
+                    self.reporter.detached(&limit, &counters, debt);
+                }
+            }
+        }
+        ledger.close()
+    }
+
+    /// The end: the limits are removed, unless they are to stay.
+    fn release(&mut self) -> Result<(), AgentError> {
+        // Its open maps would keep the file system mounted.
+        self.kernel = None;
+        let targets: Vec<Target> = self.held.keys().cloned().collect();
+        if self.conduct.keep { Ok(()) } else { self.drop_limits(&targets) }
+    }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, AgentError> {
+    signal(kind).map_err(|error| AgentError::System("listen for signals", error))
+}

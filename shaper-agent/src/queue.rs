@@ -1,0 +1,264 @@
+//! What holds packets until their departure: the kernel's `fq`, which goes by the time stamp that the program sets.
+//!
+//! At an upload's hook, the ingress of a veth, there is no queue. Packets that must wait are redirected to an `ifb` of the
+//! interface's own; when their time has come it hands them back to the veth's ingress, behind the hook. Until then they
+//! stay charged to the socket that sent them, so that TCP waits rather than loses (`tcp_small_queue_check`). At a
+//! download's hook, the egress, `fq` takes the place of the veth's own root qdisc, which is none.
+//!
+//! # Minimum kernel version
+//!
+//! 5.18, for `bpf_skb_set_tstamp`.
+
+use std::{io, time::Duration};
+
+use netlink_packet_core::DefaultNla;
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+    tc::{TcAttribute, TcHandle, TcMessage, TcOption},
+};
+use nix::net::if_::if_nametoindex;
+
+use crate::{
+    error::AgentError,
+    interface::{self, Interface},
+    netlink,
+    record::Queue,
+    spec::Direction,
+};
+
+const KIND: &str = "fq";
+const IFB_PREFIX: &str = "sluice";
+/// Attributes of `fq` (`linux/pkt_sched.h`): packets in all, and of one flow.
+const TCA_FQ_PLIMIT: u16 = 1;
+const TCA_FQ_FLOW_PLIMIT: u16 = 2;
+/// The bucket's horizon bounds the queue in time, and so in bytes; this bounds what small packets may make of that.
+const MOST_PACKETS: u32 = 100_000;
+const LEAST_PACKETS: u32 = 1_000;
+/// Bytes of an average packet, to tell how many the horizon holds.
+const AVERAGE: u64 = 256;
+/// How often a queue that drains is looked at.
+const DRAIN_STEP: Duration = Duration::from_millis(20);
+
+/// The name of an interface's own `ifb`: by its number, which fits whatever its name is.
+fn ifb_name(index: u32) -> String {
+    format!("{IFB_PREFIX}{index}")
+}
+
+/// Packets that the queue may hold.
+pub(crate) fn packets(horizon_bytes: u64) -> u32 {
+    u32::try_from(horizon_bytes / AVERAGE).unwrap_or(MOST_PACKETS).clamp(LEAST_PACKETS, MOST_PACKETS)
+}
+
+/// Makes the queue of an interface.
+///
+/// # Errors
+///
+/// [`AgentError::Unsupported`] where the kernel has no `fq` or `ifb`, or the place is taken. Nothing is left then.
+pub(crate) fn make(interface: &Interface, direction: Direction, packets: u32) -> Result<Queue, AgentError> {
+    match direction {
+        Direction::Upload => make_ifb(interface, packets),
+        Direction::Download => make_root(interface, packets),
+    }
+}
+
+/// Makes an `ifb` with `fq` and removes it again, to see whether this kernel can.
+pub(crate) fn try_ifb() -> Result<(), AgentError> {
+    let Queue::Ifb { index, name } =
+        make_named(format!("{IFB_PREFIX}chk{}", std::process::id() % 10_000), LEAST_PACKETS)?
+    else {
+        return Ok(());
+    };
+    remove_link(index).map_err(|source| failed(&name, source))
+}
+
+fn make_ifb(interface: &Interface, packets: u32) -> Result<Queue, AgentError> {
+    make_named(ifb_name(interface.index), packets)
+}
+
+fn make_named(name: String, packets: u32) -> Result<Queue, AgentError> {
+    // What a killed agent left in its own name, and no record knows of, is in the way.
+    if let Ok(index) = if_nametoindex(name.as_str()) {
+        remove_link(index).map_err(|source| failed(&name, source))?;
+    }
+    let mut order = LinkMessage::default();
+    order.header.flags = LinkFlags::Up;
+    order.header.change_mask = LinkFlags::Up;
+    order.attributes.push(LinkAttribute::IfName(name.clone()));
+    order.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Ifb)]));
+    netlink::create(RouteNetlinkMessage::NewLink(order)).map_err(|source| unsupported("ifb", &source))?;
+    let index = if_nametoindex(name.as_str()).map_err(|errno| failed(&name, errno.into()))?;
+    match add_fq(index, packets) {
+        Ok(()) => Ok(Queue::Ifb { name, index }),
+        Err(source) => {
+            remove_link(index).map_err(|source| failed(&name, source))?;
+            Err(unsupported(KIND, &source))
+        }
+    }
+}
+
+fn make_root(interface: &Interface, packets: u32) -> Result<Queue, AgentError> {
+    if let Some(kind) = root_kind(interface.index).map_err(|source| failed(&interface.name, source))?
+        && kind != "noqueue"
+    {
+        return Err(AgentError::Unsupported {
+            what: format!("a queue at the root of `{}`", interface.name),
+            cause: format!("its root qdisc is `{kind}` already"),
+            next: "remove that one, or use --mode police",
+        });
+    }
+    add_fq(interface.index, packets).map_err(|source| unsupported(KIND, &source))?;
+    Ok(Queue::Root)
+}
+
+/// Removes a queue, once what waits in it has left or `patience` is over. A queue that is gone is no error.
+pub(crate) fn remove(interface: u32, queue: &Queue, patience: Duration) -> Result<(), AgentError> {
+    match queue {
+        Queue::Ifb { name, index } => {
+            // A number is given again only after it has gone round, but a name is cheap to compare.
+            if if_nametoindex(name.as_str()).ok() != Some(*index) {
+                return Ok(());
+            }
+            drain(*index, patience);
+            remove_link(*index).map_err(|source| failed(name, source))
+        }
+        Queue::Root => {
+            drain(interface, patience);
+            let mut order = qdisc(interface);
+            order.attributes.push(TcAttribute::Kind(KIND.into()));
+            match netlink::request(RouteNetlinkMessage::DelQueueDiscipline(order)) {
+                Ok(_) => Ok(()),
+                Err(error) if is_gone(&error) => Ok(()),
+                Err(source) => Err(failed(&format!("number {interface}"), source)),
+            }
+        }
+    }
+}
+
+/// Removes every `ifb` that bears an agent's name: for limits whose notes cannot be read.
+pub(crate) fn remove_all() -> Result<(), AgentError> {
+    let listed = netlink::dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))
+        .map_err(|source| failed("all interfaces", source))?;
+    for answer in listed {
+        let RouteNetlinkMessage::NewLink(link) = answer else { continue };
+        let name = link.attributes.iter().find_map(|attribute| match attribute {
+            LinkAttribute::IfName(name) => Some(name.as_str()),
+            _ => None,
+        });
+        let number = name.and_then(|name| name.strip_prefix(IFB_PREFIX));
+        if number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+        {
+            remove_link(link.header.index).map_err(|source| failed(name.unwrap_or_default(), source))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the queue is still there and up.
+pub(crate) fn is_there(interface: u32, queue: &Queue) -> bool {
+    match queue {
+        Queue::Ifb { name, index } => {
+            if_nametoindex(name.as_str()).ok() == Some(*index)
+                && interface::link(*index).is_ok_and(|link| link.header.flags.contains(LinkFlags::Up))
+                && root_kind(*index).is_ok_and(|kind| kind.as_deref() == Some(KIND))
+        }
+        Queue::Root => root_kind(interface).is_ok_and(|kind| kind.as_deref() == Some(KIND)),
+    }
+}
+
+/// Waits until nothing is queued any more.
+fn drain(index: u32, patience: Duration) {
+    let mut waited = Duration::ZERO;
+    while waited < patience && backlog(index).is_ok_and(|packets| packets > 0) {
+        std::thread::sleep(DRAIN_STEP);
+        waited += DRAIN_STEP;
+    }
+}
+
+fn qdisc(index: u32) -> TcMessage {
+    let mut message = TcMessage::default();
+    message.header.index = index.cast_signed();
+    message.header.parent = TcHandle::ROOT;
+    message
+}
+
+fn add_fq(index: u32, packets: u32) -> io::Result<()> {
+    let mut order = qdisc(index);
+    order.attributes.push(TcAttribute::Kind(KIND.into()));
+    let limits = [TCA_FQ_PLIMIT, TCA_FQ_FLOW_PLIMIT];
+    order.attributes.push(TcAttribute::Options(
+        limits
+            .into_iter()
+            .map(|limit| TcOption::Other(DefaultNla::new(limit, packets.to_ne_bytes().to_vec())))
+            .collect(),
+    ));
+    netlink::create(RouteNetlinkMessage::NewQueueDiscipline(order))
+}
+
+fn remove_link(index: u32) -> io::Result<()> {
+    let mut order = LinkMessage::default();
+    order.header.index = index;
+    match netlink::request(RouteNetlinkMessage::DelLink(order)) {
+        Err(error) if is_gone(&error) => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    let gone = [nix::Error::ENODEV, nix::Error::ENOENT, nix::Error::EINVAL];
+    gone.iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
+}
+
+/// The root qdisc of an interface as the kernel lists it.
+fn root(index: u32) -> io::Result<Option<TcMessage>> {
+    let answers = netlink::dump(RouteNetlinkMessage::GetQueueDiscipline(qdisc(index)))?;
+    Ok(answers.into_iter().find_map(|answer| match answer {
+        RouteNetlinkMessage::NewQueueDiscipline(qdisc)
+            if qdisc.header.index == index.cast_signed() && qdisc.header.parent == TcHandle::ROOT =>
+        {
+            Some(qdisc)
+        }
+        _ => None,
+    }))
+}
+
+fn root_kind(index: u32) -> io::Result<Option<String>> {
+    Ok(root(index)?.and_then(|qdisc| {
+        qdisc.attributes.into_iter().find_map(|attribute| match attribute {
+            TcAttribute::Kind(kind) => Some(kind),
+            _ => None,
+        })
+    }))
+}
+
+/// Packets that wait.
+fn backlog(index: u32) -> io::Result<u32> {
+    let Some(qdisc) = root(index)? else { return Ok(0) };
+    Ok(qdisc
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            TcAttribute::Stats(stats) => Some(stats.qlen),
+            _ => None,
+        })
+        .unwrap_or_default())
+}
+
+fn unsupported(kind: &str, source: &io::Error) -> AgentError {
+    // The kernel's ways to say that it does not know the kind.
+    let unknown = [nix::Error::ENOENT, nix::Error::EOPNOTSUPP];
+    let cause = if unknown.iter().any(|errno| source.raw_os_error() == Some(*errno as i32)) {
+        "it is not compiled in, and there is no module".to_owned()
+    } else {
+        source.to_string()
+    };
+    AgentError::Unsupported {
+        what: format!("`{kind}`"),
+        cause,
+        next: "mode shape needs CONFIG_NET_SCH_FQ and CONFIG_IFB; use --mode police or auto",
+    }
+}
+
+fn failed(name: &str, source: io::Error) -> AgentError {
+    AgentError::Netlink { action: format!("make or remove the queue of `{name}`"), source }
+}

@@ -1,0 +1,82 @@
+//! The limits' maps, and the decision about one packet.
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    helpers::bpf_ktime_get_ns,
+    macros::map,
+    maps::{Array, HashMap, PerCpuArray},
+};
+use shaper_common::{
+    bucket::ticks,
+    flow::Table as _,
+    layout::{Config, Counters, Key, SLOTS, State},
+    limiter::{Cause, Verdict},
+    wire::{Frame, Kind, Measure, measure},
+};
+
+use crate::{cell::MapState, packet::Skb};
+
+/// `shaper_common::layout::LIMITS_MAP`. Not preallocated: an element that is replaced stays as it was for the
+/// programs that read it.
+#[map]
+static LIMITS: HashMap<Key, Config> = HashMap::with_max_entries(SLOTS, BPF_F_NO_PREALLOC);
+
+/// `shaper_common::layout::STATES_MAP`
+#[map]
+static STATES: Array<State> = Array::with_max_entries(SLOTS, 0);
+
+/// `shaper_common::layout::COUNTERS_MAP`
+#[map]
+static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(SLOTS, 0);
+
+/// Decides about a packet, charges for it and counts it. Also gives the interface that holds packets that wait. `None`
+/// where there is no limit.
+#[inline(always)]
+pub(crate) fn decide(skb: Skb, key: Key, frame: Frame) -> Option<(Verdict, u32)> {
+    // SAFETY: the map is not preallocated, so what the reference points to stays.
+    let config = unsafe { LIMITS.get(key) }?;
+    let state = STATES.get_ptr_mut(config.slot)?;
+    let counters = COUNTERS.get_ptr_mut(config.slot)?;
+    let state = MapState::new(state);
+    let packet = measure(&skb, frame, skb.meta(state.zero() as u32), config.limiter.overhead);
+    // SAFETY: the helper takes nothing and only reads the clock.
+    let now = ticks(unsafe { bpf_ktime_get_ns() });
+    let (verdict, retries) = config.limiter.decide(&state, now, &packet);
+    // SAFETY: the element is this CPU's own, and the hook does not interrupt itself on one CPU (softirqs are off).
+    let counters = unsafe { &mut *counters };
+    counters.retries += u64::from(retries);
+    count(counters, &packet, verdict);
+    Some((verdict, config.queue))
+}
+
+#[inline(always)]
+fn count(counters: &mut Counters, packet: &Measure, verdict: Verdict) {
+    let bytes = u64::from(packet.bytes);
+    let mark = match verdict {
+        Verdict::Drop(cause) => {
+            counters.dropped_packets += 1;
+            counters.dropped_bytes += bytes;
+            match cause {
+                Cause::Limit => {}
+                Cause::Share => counters.share_drops += 1,
+                Cause::Early => counters.early_drops += 1,
+                Cause::Contended => counters.contended_drops += 1,
+            }
+            return;
+        }
+        Verdict::Wait { mark, .. } => {
+            counters.queued_packets += 1;
+            mark
+        }
+        Verdict::Pass { mark, first } => {
+            counters.first_packets += u64::from(first);
+            mark
+        }
+    };
+    counters.passed_packets += 1;
+    counters.passed_bytes += bytes;
+    counters.marked_packets += u64::from(mark);
+    counters.gso_packets += u64::from(packet.segments > 1);
+    counters.small_packets += u64::from(packet.kind.is(Kind::SMALL));
+    counters.neighbour_packets += u64::from(packet.kind.is(Kind::NEIGHBOUR));
+}
