@@ -19,6 +19,8 @@ use crate::workspace::Workspace;
 
 /// The cloud daemon's port.
 pub const CLOUD_PORT: u16 = 5000;
+/// Where the shaper pins the limit of a run: a file system of its own, so that it goes with the run.
+const BPFFS: &str = "/run/sluice/bpf";
 /// The relay's port, RTSP's own.
 const RTSP_PORT: u16 = 554;
 /// How long a program may take to be ready: reading a model from a slow disk is the longest.
@@ -101,8 +103,9 @@ impl Starter<'_> {
     ///
     /// If it ends, or is not ready in time.
     pub fn shaper(&mut self, rate: &str) -> Result<(Part, Option<u64>)> {
+        self.lock.record(|rest| rest.bpffs = Some(BPFFS.into()))?;
         let mut command = self.command("shaper-agent");
-        command.args(["--iface", HOST_LINK, "--rate", rate, "--json"]);
+        command.args(["--iface", HOST_LINK, "--rate", rate, "--bpffs", BPFFS, "--json"]);
         let mut part = self.start("shaper-agent", command, None)?;
         let mut burst = None;
         self.wait(&mut part, |part| {

@@ -6,7 +6,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::mount::umount;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,9 @@ pub struct Rest {
     pub namespace: Option<String>,
     /// Network links on the host.
     pub links: Vec<String>,
+    /// Where the shaper's BPF file system is mounted: what is pinned there goes with it.
+    #[serde(default)]
+    pub bpffs: Option<PathBuf>,
     /// The programs.
     pub processes: Vec<Process>,
     /// Forwarding for a camera outside this machine.
@@ -162,6 +167,9 @@ fn remove(rest: &Rest) -> Result<()> {
             removed.with_context(|| format!("the network link {link} stays"))?;
         }
     }
+    if let Some(bpffs) = &rest.bpffs {
+        unmount(bpffs, foreign)?;
+    }
     if let Some(namespace) = &rest.namespace
         && netns::remove(namespace)?
         && foreign
@@ -169,6 +177,22 @@ fn remove(rest: &Rest) -> Result<()> {
         println!("removing the network namespace {namespace} of a killed run");
     }
     Ok(())
+}
+
+/// Unmounts the file system at `path`, if one is mounted there, and removes the directory.
+fn unmount(path: &Path, foreign: bool) -> Result<()> {
+    match umount(path) {
+        Ok(()) if foreign => println!("removing the limit of a killed run"),
+        // Not mounted, or never made: the shaper unmounts it itself when it ends in order.
+        Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
+        Err(errno) => bail!("{} stays mounted: {errno}", path.display()),
+    }
+    match fs::remove_dir(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} stays", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
