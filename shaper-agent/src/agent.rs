@@ -10,15 +10,19 @@ use tokio::{
 use crate::{
     cli::Reporting,
     error::AgentError,
+    interface::Interface,
     kernel::Kernel,
     ledger::Ledger,
     limit::Limit,
     links::Links,
     logs,
     pins::Pins,
+    record::Place,
     report::Reporter,
-    resolve,
+    site::Site,
+    sites::Sites,
     spec::{Settings, Spec, Target},
+    target::{CgroupPlace, Changes, Engines, Watcher},
 };
 
 /// How often the agent makes sure that its limits are still there, however rarely it reports.
@@ -51,6 +55,7 @@ pub(crate) struct Agent<'a> {
     conduct: Conduct<'a>,
     /// What is wanted, and what of it is in force.
     held: BTreeMap<Target, Held>,
+    sites: Sites,
     kernel: Option<Kernel>,
     reporter: Reporter,
     next_check: usize,
@@ -61,6 +66,8 @@ struct Held {
     settings: Settings,
     /// Empty while the target is not there.
     limits: Vec<Limit>,
+    /// The cgroup, if it is one that the agent has to keep filled.
+    cgroup: Option<CgroupPlace>,
     /// Why it is not there, if that has been said.
     missing: Option<String>,
 }
@@ -69,7 +76,8 @@ impl<'a> Agent<'a> {
     pub(crate) fn new(pins: Pins, conduct: Conduct<'a>) -> Self {
         let verbose = tracing::enabled!(target: "shaper_ebpf", tracing::Level::DEBUG);
         let reporter = Reporter::new(conduct.reporting.json);
-        Self { pins, verbose, conduct, held: BTreeMap::new(), kernel: None, reporter, next_check: 0 }
+        let sites = Sites::new(&Engines::default());
+        Self { pins, verbose, conduct, held: BTreeMap::new(), sites, kernel: None, reporter, next_check: 0 }
     }
 
     /// Holds what `source` gives until SIGINT or SIGTERM; asks it again at SIGHUP.
@@ -83,13 +91,15 @@ impl<'a> Agent<'a> {
         let mut terminate = listen(SignalKind::terminate())?;
         let mut hang_up = listen(SignalKind::hangup())?;
         let mut links = Links::subscribe()?;
+        let mut containers = Watcher::new(&Engines::default())?;
         let started = self.want(source()?).await;
         let ended = match started {
             Ok(()) => {
                 if self.verbose {
                     logs::forward(self.kernel.as_ref());
                 }
-                self.watch(source, &mut [&mut interrupt, &mut terminate, &mut hang_up], &mut links).await
+                let signals = &mut [&mut interrupt, &mut terminate, &mut hang_up];
+                self.watch(source, signals, &mut links, &mut containers).await
             }
             Err(error) => Err(error),
         };
@@ -103,6 +113,7 @@ impl<'a> Agent<'a> {
         source: &Source<'_>,
         [interrupt, terminate, hang_up]: &mut [&mut Signal; 3],
         links: &mut Links,
+        containers: &mut Watcher,
     ) -> Result<(), AgentError> {
         let mut reports = interval(self.conduct.reporting.interval);
         let mut checks = interval(CHECK.min(self.conduct.reporting.interval));
@@ -119,9 +130,13 @@ impl<'a> Agent<'a> {
                 _ = hang_up.recv() => self.reload(source).await,
                 () = links.changed() => {
                     sleep(SETTLE).await;
-                    self.reconcile().await?;
+                    self.reconcile(None).await?;
                 }
-                _ = checks.tick() => self.check().await?,
+                changes = containers.changed() => self.reconcile(Some(&changes)).await?,
+                _ = checks.tick() => {
+                    self.refill();
+                    self.check().await?;
+                }
                 _ = reports.tick() => self.report()?,
             }
         }
@@ -155,7 +170,10 @@ impl<'a> Agent<'a> {
                     changed.push(target);
                 }
                 None => {
-                    self.held.insert(target.clone(), Held { settings, limits: Vec::new(), missing: None });
+                    self.held.insert(
+                        target.clone(),
+                        Held { settings, limits: Vec::new(), cgroup: None, missing: None },
+                    );
                     changed.push(target);
                 }
             }
@@ -163,18 +181,35 @@ impl<'a> Agent<'a> {
         self.take(&changed).await
     }
 
-    /// Puts targets in force that have come (back), and notices those that have gone.
-    async fn reconcile(&mut self) -> Result<(), AgentError> {
+    /// Puts targets in force that have come (back), and notices those that have gone or moved.
+    async fn reconcile(&mut self, containers: Option<&Changes>) -> Result<(), AgentError> {
         let mut moved = Vec::new();
         for (target, held) in &self.held {
-            let there = resolve::site(target).await.is_ok_and(|site| {
-                !held.limits.is_empty() && held.limits.iter().all(|limit| site.is(&limit.record.place))
-            });
-            if !there {
+            let in_place = match containers {
+                // What is in force stays so while its interface is there under its name.
+                None => held.is_in_place(target),
+                Some(changes) if changes.concerns(target) => {
+                    let site = self.sites.find(target).await;
+                    site.is_ok_and(|site| held.is_at(&site))
+                }
+                Some(_) => true,
+            };
+            if !in_place {
                 moved.push(target.clone());
             }
         }
-        if moved.is_empty() { Ok(()) } else { self.take(&moved).await }
+        self.take(&moved).await
+    }
+
+    /// Moves processes that have come into containers into the cgroups that the agent made for them.
+    fn refill(&self) {
+        for (target, held) in &self.held {
+            if let Some(cgroup) = &held.cgroup
+                && let Err(error) = cgroup.refill()
+            {
+                tracing::warn!("{target}: processes that came later are not limited: {error}");
+            }
+        }
     }
 
     /// Puts targets in force, all under one lock.
@@ -184,16 +219,20 @@ impl<'a> Agent<'a> {
         }
         let mut sites = Vec::new();
         for target in targets {
-            sites.push((target, resolve::site(target).await));
+            sites.push((target, self.sites.find(target).await));
         }
         let mut ledger = Ledger::create(&self.pins, self.verbose)?;
         let mut result = Ok(());
         for (target, site) in sites {
             let Some(held) = self.held.get_mut(target) else { continue };
-            let taken = site.and_then(|site| ledger.hold(target, &held.settings, &site));
+            let taken = site.and_then(|site| Ok((ledger.hold(target, &held.settings, &site)?, site)));
             match taken {
-                Ok(limits) => {
+                Ok((limits, site)) => {
                     held.missing = None;
+                    held.cgroup = match site {
+                        Site::Cgroup(cgroup, _) if cgroup.is_own() => Some(cgroup),
+                        _ => None,
+                    };
                     for limit in &limits {
                         self.reporter.attached(limit, &limit.counters(ledger.kernel())?);
                     }
@@ -245,7 +284,7 @@ impl<'a> Agent<'a> {
         match lost {
             None => Ok(()),
             // News of it may still be on their way.
-            Some(AgentError::Gone(_)) => self.reconcile().await,
+            Some(AgentError::Gone(_)) => self.reconcile(None).await,
             Some(error) if self.conduct.wait => {
                 tracing::error!("{error}");
                 self.forget_removed();
@@ -307,6 +346,25 @@ impl<'a> Agent<'a> {
         self.kernel = None;
         let targets: Vec<Target> = self.held.keys().cloned().collect();
         if self.conduct.keep { Ok(()) } else { self.drop_limits(&targets) }
+    }
+}
+
+impl Held {
+    /// Whether all that is in force is at a site.
+    fn is_at(&self, site: &Site) -> bool {
+        !self.limits.is_empty() && self.limits.iter().all(|limit| site.is(&limit.record.place))
+    }
+
+    /// Whether what is in force is where it was put.
+    fn is_in_place(&self, target: &Target) -> bool {
+        let there = |limit: &Limit| match &limit.record.place {
+            Place::Interface { index, .. } => Interface::numbered(*index).is_some_and(|now| match target {
+                Target::Iface(name) => now.name == *name,
+                _ => true,
+            }),
+            Place::Cgroup { path, .. } => path.is_dir(),
+        };
+        !self.limits.is_empty() && self.limits.iter().all(there)
     }
 }
 

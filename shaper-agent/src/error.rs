@@ -5,7 +5,10 @@ use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 use shaper_common::parameters::ParameterError;
 use thiserror::Error;
 
-use crate::spec::SpecError;
+use crate::{
+    spec::SpecError,
+    target::{Reason, TargetError},
+};
 
 /// Why something could not be done. Every message names the object, the cause and, where there is one, the next step.
 #[derive(Debug, Error)]
@@ -33,6 +36,9 @@ pub enum AgentError {
     /// The target's name cannot be one.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// The target leads nowhere.
+    #[error(transparent)]
+    Target(#[from] TargetError),
     /// The command line asks for what cannot be.
     #[error("{0}")]
     Usage(String),
@@ -148,7 +154,11 @@ impl AgentError {
     /// Whether the target is just not there: it may come (back).
     #[must_use]
     pub fn is_absence(&self) -> bool {
-        matches!(self, Self::NoInterface(_) | Self::Gone(_))
+        match self {
+            Self::NoInterface(_) | Self::Gone(_) => true,
+            Self::Target(error) => matches!(error.reason(), Reason::NotFound | Reason::NotRunning),
+            _ => false,
+        }
     }
 
     /// The process's exit code; `--help` lists them.
@@ -167,6 +177,12 @@ impl AgentError {
             Self::Load(_) | Self::Unsupported { .. } => 5,
             Self::Bpffs { .. } | Self::OtherVersion => 6,
             Self::AlreadyLimited { .. } | Self::Full(_) | Self::Listen { .. } => 7,
+            Self::Target(error) => match error.reason() {
+                Reason::NotFound | Reason::NotRunning => 3,
+                Reason::NotPermitted => 4,
+                Reason::Ambiguous | Reason::WrongKind => 2,
+                Reason::Failed => 1,
+            },
             Self::Unhealthy(_) => 8,
             Self::Gone(_) => 64,
             Self::Removed(_) => 65,

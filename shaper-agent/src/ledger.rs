@@ -104,7 +104,7 @@ impl Ledger {
         let name = target.to_string();
         let mut held = Vec::new();
         for direction in Direction::ALL {
-            if direction == Direction::Download && matches!(site, Site::Cgroup { .. }) {
+            if direction == Direction::Download && matches!(site, Site::Cgroup(..)) {
                 if settings.download.is_some() {
                     return Err(AgentError::Unsupported {
                         what: format!("a download limit of {}", site.describe()),
@@ -193,14 +193,7 @@ impl Ledger {
         let Self { kernel, namespaces, limits, .. } = self;
         let Some(limit) = limits.get_mut(&slot) else { return Ok(()) };
         let Some(rate) = settings.rate(limit.record.direction) else { return Ok(()) };
-        let site = match &limit.record.place {
-            Place::Interface { index, .. } => {
-                let interface =
-                    Interface::numbered(*index).ok_or_else(|| AgentError::Gone(limit.record.title()))?;
-                Site::interface_named(&interface.name)?
-            }
-            Place::Cgroup { path, own } => Site::cgroup(path.clone(), *own)?,
-        };
+        let site = Site::noted(&limit.record)?;
         limit.change(kernel, namespaces, rate, settings, &site)
     }
 

@@ -6,7 +6,8 @@
 //!
 //! - [`cli`]: the command line; [`spec`]: what is wanted of whom; [`run`]: what each command does
 //! - `agent`: one life of an agent that holds limits; `status`, `check`: the commands that only look
-//! - `resolve`: from a target's name to its `site`; `links`: news of interfaces
+//! - [`target`]: from a target's name to the place where the kernel sees it; `sites`, `site`: that place as it is now;
+//!   `links`: news of interfaces
 //! - `ledger`: all limits of a network namespace under one lock; `limit`: one of them, from attaching to removal
 //! - `plan`: what the settings come to in numbers
 //! - `hook` (TCX, or `clsact` before Linux 6.6), `queue` (`fq` behind an `ifb`), `gso` (the container's packets): the parts
@@ -40,11 +41,12 @@ mod privileges;
 mod queue;
 mod record;
 mod report;
-mod resolve;
 pub mod run;
 mod site;
+mod sites;
 pub mod spec;
 mod status;
+pub mod target;
 
 /// The kernel programs, compiled by the build script.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("SLUICE_EBPF_OBJECT"));

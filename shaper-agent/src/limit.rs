@@ -22,6 +22,7 @@ use crate::{
     record::{Owner, Place, Queue, Record},
     site::Site,
     spec::{Direction, Hook, Mode, Settings},
+    target::CgroupPlace,
 };
 
 /// How long the packets that wait may keep a limit from being removed.
@@ -111,11 +112,8 @@ impl Limit {
                 };
                 Ok(link)
             }
-            Site::Cgroup { directory, path, .. } => {
-                let failed = |cause: String| AgentError::Attach {
-                    place: format!("the cgroup {}", path.display()),
-                    cause,
-                };
+            Site::Cgroup(_, directory) => {
+                let failed = |cause: String| AgentError::Attach { place: site.describe(), cause };
                 let mut program = kernel.cgroup_program(self.slot)?;
                 let program = program.program()?;
                 let link = program
@@ -198,7 +196,7 @@ impl Limit {
     ) -> Result<(), AgentError> {
         let interface = match site {
             Site::Interface(interface) => Some(interface),
-            Site::Cgroup { .. } => None,
+            Site::Cgroup(..) => None,
         };
         let plan = Plan::new(settings, rate, self.record.direction, interface, self.record.mode)?;
         self.record.rate_bit_s = rate.bits_per_second();
@@ -265,6 +263,11 @@ impl Limit {
             hook::remove_filter(&interface, &kernel.ours(record.direction), *own_qdisc)?;
         }
         kernel.remove_config(record.key(self.slot))?;
+        if let Place::Cgroup { path, own: true } = &record.place
+            && let Some(cgroup) = CgroupPlace::left_behind(path)
+        {
+            cgroup.remove()?;
+        }
         if let (Some(queue), Place::Interface { index, .. }) = (&record.queue, &record.place) {
             queue::remove(*index, queue, PATIENCE)?;
         }
@@ -365,14 +368,14 @@ fn choose(
     let police = |reason: String| Ok((Mode::Police, None, reason, plan(Mode::Police)?));
     let interface = match (settings.mode, site) {
         (Mode::Police, _) => return police("asked for".to_owned()),
-        (Mode::Shape, Site::Cgroup { .. }) => {
+        (Mode::Shape, Site::Cgroup(..)) => {
             return Err(AgentError::Unsupported {
                 what: "mode shape at a cgroup".to_owned(),
                 cause: "there is no queue at a cgroup's egress".to_owned(),
                 next: "use --mode police or auto",
             });
         }
-        (Mode::Auto, Site::Cgroup { .. }) => {
+        (Mode::Auto, Site::Cgroup(..)) => {
             return police("there is no queue at a cgroup's egress".to_owned());
         }
         (Mode::Auto | Mode::Shape, Site::Interface(interface)) => interface,
@@ -412,7 +415,7 @@ pub(crate) fn foresee(
     let plan =
         |mode| Plan::new(settings, rate, direction, site.interface(), mode).map(|plan| plan.to_string());
     Ok(match (settings.mode, site) {
-        (Mode::Police, _) | (Mode::Auto, Site::Cgroup { .. }) => vec![plan(Mode::Police)?],
+        (Mode::Police, _) | (Mode::Auto, Site::Cgroup(..)) => vec![plan(Mode::Police)?],
         (Mode::Shape, _) => vec![plan(Mode::Shape)?],
         (Mode::Auto, Site::Interface(_)) => {
             vec![plan(Mode::Shape)?, format!("or, where the kernel has no fq: {}", plan(Mode::Police)?)]

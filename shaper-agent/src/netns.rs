@@ -74,7 +74,7 @@ fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
 }
 
 /// The number that this namespace has given another; none if it has given none.
-fn number_of(namespace: &File) -> io::Result<Option<i32>> {
+pub(crate) fn number_of(namespace: &File) -> io::Result<Option<i32>> {
     let mut question = NsidMessage::default();
     question.attributes.push(NsidAttribute::Fd(namespace.as_raw_fd() as u32));
     let answers = netlink::request(RouteNetlinkMessage::GetNsId(question))?;

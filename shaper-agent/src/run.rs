@@ -12,7 +12,8 @@ use crate::{
     ledger::Ledger,
     limit,
     pins::Pins,
-    privileges, resolve,
+    privileges,
+    sites::Sites,
     spec::{Direction, Settings, Spec, Target},
     status,
 };
@@ -76,7 +77,7 @@ fn run_config(options: &Run, bpffs: &Path) -> Result<(), AgentError> {
 
 /// Says what a limit would come to, and changes nothing.
 async fn dry_run(spec: &Spec) -> Result<(), AgentError> {
-    let site = resolve::site(&spec.target).await?;
+    let site = Sites::default().find(&spec.target).await?;
     for direction in Direction::ALL {
         if let Some(rate) = spec.settings.rate(direction) {
             println!("{} {direction}, at {}:", spec.target, site.describe());

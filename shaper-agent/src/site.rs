@@ -1,21 +1,16 @@
 //! Where a target's traffic can be limited, as it is now.
 
-use std::{fs::File, path::PathBuf};
+use std::fs::File;
 
-use crate::{error::AgentError, interface::Interface, record, spec::Hook};
+use crate::{error::AgentError, interface::Interface, record, spec::Hook, target::CgroupPlace};
 
 /// A place that is there.
 #[derive(Debug)]
 pub(crate) enum Site {
     /// An interface of this network namespace.
     Interface(Interface),
-    /// A cgroup.
-    Cgroup {
-        path: PathBuf,
-        directory: File,
-        /// The agent has made it.
-        own: bool,
-    },
+    /// A cgroup, its directory open.
+    Cgroup(CgroupPlace, File),
 }
 
 impl Site {
@@ -28,24 +23,40 @@ impl Site {
         Interface::find(name).map(Self::Interface)
     }
 
-    /// A cgroup by its directory.
+    /// A cgroup.
     ///
     /// # Errors
     ///
     /// It cannot be opened.
-    pub(crate) fn cgroup(path: PathBuf, own: bool) -> Result<Self, AgentError> {
-        let directory = File::open(&path).map_err(|error| AgentError::Attach {
-            place: format!("the cgroup {}", path.display()),
+    pub(crate) fn cgroup(cgroup: CgroupPlace) -> Result<Self, AgentError> {
+        let directory = File::open(cgroup.path()).map_err(|error| AgentError::Attach {
+            place: format!("the cgroup {}", cgroup.path().display()),
             cause: error.to_string(),
         })?;
-        Ok(Self::Cgroup { path, directory, own })
+        Ok(Self::Cgroup(cgroup, directory))
+    }
+
+    /// A place that was noted, as it is now.
+    ///
+    /// # Errors
+    ///
+    /// It is gone.
+    pub(crate) fn noted(record: &record::Record) -> Result<Self, AgentError> {
+        let gone = || AgentError::Gone(record.title());
+        match &record.place {
+            record::Place::Interface { index, .. } => {
+                let interface = Interface::numbered(*index).ok_or_else(gone)?;
+                Self::interface_named(&interface.name)
+            }
+            record::Place::Cgroup { path, .. } => Self::cgroup(CgroupPlace::at(path).ok_or_else(gone)?),
+        }
     }
 
     /// The interface, if it is one.
     pub(crate) fn interface(&self) -> Option<&Interface> {
         match self {
             Self::Interface(interface) => Some(interface),
-            Self::Cgroup { .. } => None,
+            Self::Cgroup(..) => None,
         }
     }
 
@@ -53,7 +64,7 @@ impl Site {
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Interface(interface) => format!("interface `{}`", interface.name),
-            Self::Cgroup { path, .. } => format!("the cgroup {}", path.display()),
+            Self::Cgroup(cgroup, _) => format!("the cgroup {}", cgroup.path().display()),
         }
     }
 
@@ -66,7 +77,9 @@ impl Site {
                 hook,
                 own_qdisc: false,
             },
-            Self::Cgroup { path, own, .. } => record::Place::Cgroup { path: path.clone(), own: *own },
+            Self::Cgroup(cgroup, _) => {
+                record::Place::Cgroup { path: cgroup.path().to_owned(), own: cgroup.is_own() }
+            }
         }
     }
 
@@ -74,7 +87,7 @@ impl Site {
     pub(crate) fn is(&self, place: &record::Place) -> bool {
         match (self, place) {
             (Self::Interface(interface), record::Place::Interface { index, .. }) => interface.index == *index,
-            (Self::Cgroup { path, .. }, record::Place::Cgroup { path: noted, .. }) => path == noted,
+            (Self::Cgroup(cgroup, _), record::Place::Cgroup { path, .. }) => cgroup.path() == path,
             _ => false,
         }
     }
