@@ -8,6 +8,7 @@ pub mod clip;
 pub mod models;
 pub mod net;
 pub mod program;
+pub mod vm;
 
 use std::time::{Duration, Instant};
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::Uid;
 
 /// Debian's name of each package, and why it is needed.
-const PACKAGES: [(&str, &str); 14] = [
+const PACKAGES: [(&str, &str); 16] = [
     ("gcc", "links Rust programs and builds eBPF's linker"),
     ("libc6-dev", "headers and start files for the above"),
     ("pkg-config", "tells the build where GStreamer is"),
@@ -23,6 +23,8 @@ const PACKAGES: [(&str, &str); 14] = [
     ("gstreamer1.0-plugins-ugly", "encodes H.264, for render-demo and tests"),
     ("gstreamer1.0-libav", "decodes H.264"),
     ("iproute2", "ip: the run's links and addresses"),
+    ("xz-utils", "unpacks guest kernels, for tests"),
+    ("zstd", "the same"),
     ("ffmpeg", "a second RTSP client and H.264 encoder, for tests"),
 ];
 

@@ -7,10 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
+use crate::interrupt::Interrupt;
 use crate::run::netns;
 use crate::run::network::{BRIDGE, HOST_LINK, NAMESPACE, exists};
 use crate::summary::Summary;
 use crate::terminal::stage;
+use crate::vm;
+use crate::vm::home::Home;
+use crate::vm::kernel::Kernel;
 use crate::workspace::Workspace;
 
 /// What a test prints when it cannot run where it is.
@@ -87,6 +91,7 @@ fn steps(workspace: &Workspace, quick: bool) -> Vec<Step<'_>> {
         ),
         // Release, so that one build serves these tests and the end-to-end run.
         ("programs", cargo(&["build", "--release", "--workspace"])),
+        ("guest kernels", Box::new(guest_kernels)),
         // --show-output: else the output of passing tests, and with it why one was skipped, is not printed.
         (
             "tests",
@@ -114,6 +119,15 @@ fn steps(workspace: &Workspace, quick: bool) -> Vec<Step<'_>> {
         steps.push(("end-to-end run", Box::new(|| end_to_end(workspace))));
     }
     steps
+}
+
+/// Fetches the kernels that tests boot, which would be a long silence in the middle of a test.
+fn guest_kernels() -> Result<Vec<String>> {
+    if std::env::consts::ARCH != "x86_64" {
+        // The tests that need them say that they were skipped.
+        return Ok(Vec::new());
+    }
+    vm::setup::setup(&Home::locate()?, &Kernel::ALL, &Interrupt::default()).map(|()| Vec::new())
 }
 
 /// Runs cargo in the kernel programs' own package.

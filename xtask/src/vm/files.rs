@@ -120,3 +120,53 @@ fn archive(home: &Home, modules: &Modules, settings: &[u8]) -> Result<Vec<u8>> {
     archive.file("order", order.join("\n").as_bytes());
     Ok(archive.finish())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::io::Write;
+    use std::os::unix::ffi::OsStringExt;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::vm::kernel::Kernel;
+
+    #[test]
+    fn the_scripts_are_what_a_shell_reads() {
+        for script in [INIT, USER_MODE, EMULATED] {
+            let mut shell = Command::new("sh").arg("-n").stdin(Stdio::piped()).spawn().unwrap();
+            shell.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+            assert!(shell.wait().unwrap().success(), "{script}");
+        }
+    }
+
+    #[test]
+    fn a_command_has_its_folder_its_words_and_only_its_environment() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("it's here");
+        fs::create_dir(&folder).unwrap();
+        let mut guest = Guest::new(Kernel::Uml612).unwrap();
+        guest.directory = folder.clone();
+        guest.environment = vec![("PATH".into(), "/usr/bin:/bin".into()), ("A".into(), "b 'c'".into())];
+        let script =
+            command(&guest, &["sh", "-c", "pwd; env; echo $0", "$x *"].map(|word| word.as_bytes().to_vec()));
+        let output =
+            Command::new("sh").arg("-c").arg(OsString::from_vec(script)).env("OTHER", "1").output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], folder.to_str().unwrap());
+        assert!(lines.contains(&"A=b 'c'") && lines.contains(&"$x *"), "{text}");
+        assert!(!text.contains("OTHER"), "{text}");
+    }
+
+    #[test]
+    fn writable_folders_are_mounted_in_their_order() {
+        let guest = |kernel| Guest::new(kernel).unwrap().write("/a b").write("/c");
+        let text = String::from_utf8(writable(&guest(Kernel::Tcg61))).unwrap();
+        let (first, second) = (text.find("'/a b'").unwrap(), text.find("'/c'").unwrap());
+        let tags = (text.find(" writable0 ").unwrap(), text.find(" writable1 ").unwrap());
+        assert!(first < tags.0 && tags.0 < second && second < tags.1, "{text}");
+        let text = String::from_utf8(writable(&guest(Kernel::Uml612))).unwrap();
+        assert_eq!(text.matches("-t hostfs").count(), 2, "{text}");
+    }
+}

@@ -94,7 +94,7 @@ mod tests {
             let mut payload = Command::new(program).args(["-c", "-q"]).arg(&plain).output().unwrap().stdout;
             payload.extend_from_slice(&[7; 4][..appended]);
             fs::write(&image_file, image(&payload)).unwrap();
-            unpack(&image_file, &vmlinux, &Interrupt::register().unwrap()).unwrap();
+            unpack(&image_file, &vmlinux, &Interrupt::default()).unwrap();
             assert_eq!(fs::read(&vmlinux).unwrap(), kernel, "{program}");
         }
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3, "something was left");

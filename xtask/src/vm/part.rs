@@ -74,7 +74,7 @@ impl Part {
         let unpacked = building.folder.join("unpacked");
         apt.unpack(&packages, &unpacked)?;
         self.arrange(home, &unpacked, &building.folder, interrupt)
-            .with_context(|| format!("the packages do not hold what {} needs", self.name()))?;
+            .with_context(|| format!("cannot put {} together", self.name()))?;
         remove(&unpacked)?;
         Manifest::write(&building.folder, &folder, &packages)?;
         interrupt.check()?;

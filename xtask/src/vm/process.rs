@@ -88,3 +88,46 @@ pub(super) fn tag(number: usize) -> String {
 fn loudness(guest: &Guest) -> Option<&'static str> {
     (!guest.console).then_some("quiet")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::kernel::Kernel;
+
+    fn words(guest: &Guest) -> Vec<String> {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path()).unwrap();
+        let numbers = Numbers { out: 11, err: 12, control: 13, console: 14 };
+        let command = command(guest, &home, numbers);
+        command.get_args().map(|word| word.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn streams_go_by_their_numbers() {
+        let user_mode = words(&Guest::new(Kernel::Uml612).unwrap().memory_mib(300)).join(" ");
+        for part in
+            ["mem=300M", "con0=null,fd:14", "ssl1=null,fd:11", "ssl2=null,fd:12", "ssl3=null,fd:13", "quiet"]
+        {
+            assert!(user_mode.contains(part), "{part} is missing in {user_mode}");
+        }
+        let emulated = words(&Guest::new(Kernel::Tcg61).unwrap().with_cpus(3).show_console(true)).join(" ");
+        for part in ["-smp 3", "id=out,fd=11", "id=err,fd=12", "id=control,fd=13", "id=console,fd=14"] {
+            assert!(emulated.contains(part), "{part} is missing in {emulated}");
+        }
+        assert!(!emulated.contains("quiet"), "{emulated}");
+    }
+
+    #[test]
+    fn only_the_folders_given_can_be_written() {
+        let emulated = words(&Guest::new(Kernel::Tcg612).unwrap().write("/srv/a"));
+        let shared: Vec<_> = emulated.iter().filter(|word| word.starts_with("local,")).collect();
+        assert_eq!(shared.len(), 2, "{shared:?}");
+        assert!(
+            shared[0].contains("id=root,")
+                && shared[0].contains("readonly=on")
+                && shared[0].ends_with("path=/")
+        );
+        assert!(shared[1].contains("id=writable0,") && !shared[1].contains("readonly"));
+        assert!(shared[1].ends_with("path=/srv/a"));
+    }
+}

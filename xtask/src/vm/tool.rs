@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn failures_say_what_failed() {
-        let interrupt = Interrupt::register().unwrap();
+        let interrupt = Interrupt::default();
         run(shell("true"), &interrupt).unwrap();
         let error = run(shell("exit 3"), &interrupt).unwrap_err().to_string();
         assert!(error.contains("sh -c exit 3") && error.contains("exit status: 3"), "{error}");

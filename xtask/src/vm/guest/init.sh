@@ -10,7 +10,7 @@ fail() {
 
 # A file system that must be there, and one that some kernels lack.
 mount() { "$busybox" mount -t "$1" ${3:+-o "$3"} "$1" "$2" || fail "cannot mount $1 on $2"; }
-try() { "$busybox" mount -t "$1" "$1" "$2" 2>&- || :; }
+try() { "$busybox" mount -t "$1" "$1" "$2" 2> /dev/null || :; }
 
 mount proc /proc
 mount sysfs /sys
@@ -27,6 +27,9 @@ try tracefs /sys/kernel/tracing
 for link in fd:/proc/self/fd stdin:fd/0 stdout:fd/1 stderr:fd/2; do
     [ -e "/dev/${link%%:*}" ] || "$busybox" ln -s "${link#*:}" "/dev/${link%%:*}"
 done
+# Opening it loads the module.
+"$busybox" mkdir -p /dev/net
+[ -e /dev/net/tun ] || "$busybox" mknod /dev/net/tun c 10 200
 
 # The kernel calls /sbin/modprobe for what it misses. The host's reads other indices than these modules have.
 "$busybox" mkdir -p /lib/modules
@@ -75,7 +78,7 @@ code=$?
 for process in /proc/[0-9]*; do
     case $cats in
     *" ${process#/proc/} "*) ;;
-    *) kill -9 "${process#/proc/}" 2>&- ;;
+    *) kill -9 "${process#/proc/}" 2> /dev/null ;;
     esac
 done
 wait
