@@ -7,12 +7,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::mirrors::{KEYRING, Mirrors};
 use super::tool;
 use crate::interrupt::Interrupt;
 
-/// The environment variable that names a Debian mirror, for hosts whose own apt has none.
-const MIRROR: &str = "SLUICE_DEBIAN_MIRROR";
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// The release that the programs come from, and where newer kernels appear.
 const RELEASE: &str = "trixie";
 /// The release that has 6.1 kernels.
@@ -73,7 +71,7 @@ impl<'a> Apt<'a> {
         // Else a list that cannot be fetched is a warning, and packages are missing later.
         update.args(["--error-on=any", "update"]);
         tool::run(update, interrupt).context(
-            "Debian's package lists could not be fetched: is there a network, and is the mirror right?",
+            "Debian's package lists could not be fetched (is there a network, and is the mirror right?)",
         )?;
         Ok(apt)
     }
@@ -185,49 +183,6 @@ fn sources(mirrors: &Mirrors) -> String {
         .collect()
 }
 
-/// Where Debian's packages are.
-#[derive(Debug, PartialEq, Eq)]
-struct Mirrors {
-    main: String,
-    security: String,
-}
-
-impl Mirrors {
-    /// The mirror that the environment names, or those of the host's own apt.
-    fn find() -> Result<Self> {
-        if !Path::new(KEYRING).exists() {
-            bail!(
-                "{KEYRING} is not there, with which Debian's packages are verified: install debian-archive-keyring"
-            );
-        }
-        if let Some(mirror) = std::env::var(MIRROR).ok().filter(|mirror| !mirror.is_empty()) {
-            return Ok(Self::beside(mirror.trim_end_matches('/')));
-        }
-        let mut command = Command::new("apt-get");
-        command.args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]);
-        Self::among(&tool::read(command)?).with_context(|| {
-            format!("this system's apt knows no mirror of Debian: set {MIRROR} to the address of one, up to `/debian`")
-        })
-    }
-
-    /// Debian's mirror in the host's list of repositories.
-    fn among(repositories: &str) -> Option<Self> {
-        let ending = |end: &str| {
-            repositories.lines().map(|line| line.trim_end_matches('/')).find(|line| line.ends_with(end))
-        };
-        let mut mirrors = Self::beside(ending("/debian")?);
-        if let Some(security) = ending("/debian-security") {
-            mirrors.security = security.into();
-        }
-        Some(mirrors)
-    }
-
-    /// Mirrors keep the security updates beside the rest.
-    fn beside(main: &str) -> Self {
-        Self { main: main.into(), security: format!("{main}-security") }
-    }
-}
-
 /// Versions and suites in the table that `apt-cache madison` prints.
 fn versions(table: &str) -> impl Iterator<Item = (&str, &str)> {
     table.lines().filter_map(|line| {
@@ -283,16 +238,6 @@ linux-image-amd64 |  6.1.192-2 | http://mirror/debian-security bookworm-security
             Package { name: "qemu-system-x86".into(), version: "1:10.0.13+ds-0".into(), size: 10_278_596 };
         assert_eq!(package(file, line), Some(expected));
         assert_eq!(package("notes.txt", "a notes.txt 3"), None);
-    }
-
-    #[test]
-    fn mirrors_of_the_host() {
-        let host = "http://other/node\nhttp://mirror/debian/\nhttp://mirror/debian/\nhttp://secure/debian-security\n";
-        let expected =
-            Mirrors { main: "http://mirror/debian".into(), security: "http://secure/debian-security".into() };
-        assert_eq!(Mirrors::among(host), Some(expected));
-        assert_eq!(Mirrors::among("http://mirror/debian/\n"), Some(Mirrors::beside("http://mirror/debian")));
-        assert_eq!(Mirrors::among("http://mirror/ubuntu/\n"), None);
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub(super) fn unpack(image: &Path, vmlinux: &Path, interrupt: &Interrupt) -> Res
 
 /// The compressed kernel in an image.
 fn payload(image: &[u8]) -> Option<&[u8]> {
-    let word = |at: usize| Some(usize::try_from(u32::from_le_bytes(*image.get(at..)?.first_chunk()?)).ok()?);
+    let word = |at: usize| usize::try_from(u32::from_le_bytes(*image.get(at..)?.first_chunk()?)).ok();
     if image.get(MAGIC..)?.first_chunk()? != b"HdrS" {
         return None;
     }

@@ -4,13 +4,16 @@
 //!
 //! - [`kernel`]: which kernels there are
 //! - [`home`], [`setup`]: where their files are and how they come there: `part` builds a folder of them, from
-//!   Debian's packages (`apt`), with the kernel unpacked (`image`), its modules chosen (`modules`), and programs
-//!   made to use their own C library (`interpreter`); `manifest` tells whether a folder is whole
-//! - [`guest`]: one guest: `files` is what it starts with, `process` its command line, `launch` how it is started,
-//!   `streams` what goes between it and the host; `guest/*.sh` is what happens inside
+//!   Debian's packages (`apt`, `mirrors`), with the kernel unpacked (`image`), its modules chosen (`modules`), and
+//!   programs made to use their own C library (`interpreter`); `manifest` tells whether a folder is whole; `tool`
+//!   runs the host's programs
+//! - [`guest`], [`end`]: one guest, and how its command ended: `files` (with `script` and `cpio`) is what it starts
+//!   with, `process` its command line, `launch` how it is started, `streams` what goes between it and the host;
+//!   `guest/*.sh` is what happens inside
 
 mod apt;
 mod cpio;
+pub mod end;
 mod files;
 pub mod guest;
 pub mod home;
@@ -19,6 +22,7 @@ mod interpreter;
 pub mod kernel;
 mod launch;
 mod manifest;
+mod mirrors;
 mod modules;
 mod part;
 mod process;
@@ -33,7 +37,8 @@ use anyhow::Result;
 
 use crate::cli::{Vm, VmRun};
 use crate::interrupt::Interrupt;
-use guest::{End, Guest};
+use end::End;
+use guest::Guest;
 use home::Home;
 use kernel::Kernel;
 

@@ -27,19 +27,18 @@ try tracefs /sys/kernel/tracing
 for link in fd:/proc/self/fd stdin:fd/0 stdout:fd/1 stderr:fd/2; do
     [ -e "/dev/${link%%:*}" ] || "$busybox" ln -s "${link#*:}" "/dev/${link%%:*}"
 done
-# Opening it loads the module.
-"$busybox" mkdir -p /dev/net
-[ -e /dev/net/tun ] || "$busybox" mknod /dev/net/tun c 10 200
-
 # The kernel calls /sbin/modprobe for what it misses. The host's reads other indices than these modules have.
-"$busybox" mkdir -p /lib/modules
-"$busybox" rm -rf "/lib/modules/${modules##*/}"
-"$busybox" ln -s "$modules" /lib/modules/
-for program in depmod insmod lsmod modinfo modprobe rmmod; do
-    "$busybox" rm -f "/sbin/$program" "/usr/sbin/$program" "/bin/$program" "/usr/bin/$program"
-    "$busybox" ln -s "$busybox" "/sbin/$program"
+programs="insmod lsmod modinfo modprobe rmmod" old=
+for program in $programs; do
+    old="$old /sbin/$program /usr/sbin/$program /bin/$program /usr/bin/$program"
 done
+"$busybox" rm -rf "/lib/modules/${modules##*/}" $old
+"$busybox" mkdir -p /lib/modules /dev/net
+"$busybox" ln -s "$modules" /lib/modules/
+for program in $programs; do "$busybox" ln -s "$busybox" "/sbin/$program"; done
 echo /sbin/modprobe > /proc/sys/kernel/modprobe
+# Opening it loads its module.
+[ -e /dev/net/tun ] || "$busybox" mknod /dev/net/tun c 10 200
 [ -e /proc/net/if_inet6 ] || modprobe ipv6 || fail "no IPv6"
 
 "$busybox" hostname guest
