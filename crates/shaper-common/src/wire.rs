@@ -172,7 +172,8 @@ struct Headers {
 #[inline(always)]
 pub fn measure(packet: &(impl Packet + ?Sized), frame: Frame, meta: Meta, overhead: i32) -> Measure {
     let Headers { len, flow, kind } = headers(packet, frame, meta.len);
-    let (headers, flow, kind) = (len ^ meta.zero, flow ^ meta.zero, kind ^ meta.zero);
+    let forget = |value: u32| value.wrapping_add(meta.zero);
+    let (headers, flow, kind) = (forget(len), forget(flow), forget(kind));
     let outside = frame.hidden + if meta.tagged { VLAN } else { 0 };
     let mut segments = meta.gso_segs;
     let mut bytes = meta.len + outside;
