@@ -6,6 +6,7 @@ use shaper_common::parameters::ParameterError;
 use thiserror::Error;
 
 use crate::{
+    config::ConfigError,
     spec::SpecError,
     target::{Reason, TargetError},
 };
@@ -39,6 +40,9 @@ pub enum AgentError {
     /// The target leads nowhere.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// The configuration file cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The command line asks for what cannot be.
     #[error("{0}")]
     Usage(String),
@@ -171,7 +175,11 @@ impl AgentError {
     #[must_use]
     pub fn code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Spec(_) | Self::Parameters(_) | Self::SamePlace { .. } => 2,
+            Self::Usage(_)
+            | Self::Config(_)
+            | Self::Spec(_)
+            | Self::Parameters(_)
+            | Self::SamePlace { .. } => 2,
             Self::NoInterface(_) | Self::NoLimit(_) => 3,
             Self::Privileges(_) => 4,
             Self::Load(_) | Self::Unsupported { .. } => 5,

@@ -4,7 +4,8 @@
 //!
 //! From the command line to the kernel:
 //!
-//! - [`cli`]: the command line; [`spec`]: what is wanted of whom; [`run`]: what each command does
+//! - [`cli`]: the command line; [`spec`]: what is wanted of whom; [`run`]: what each command does;
+//!   [`config`]: many limits in a file
 //! - `agent`: one life of an agent that holds limits; `status`, `check`: the commands that only look
 //! - [`target`]: from a target's name to the place where the kernel sees it; `sites`, `site`: that place as it is now;
 //!   `links`: news of interfaces
@@ -21,7 +22,7 @@ mod bpffs;
 mod check;
 pub mod cli;
 mod clsact;
-mod config;
+pub mod config;
 pub mod error;
 mod gso;
 mod holder;

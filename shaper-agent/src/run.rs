@@ -8,6 +8,7 @@ use tokio::runtime::{self, Runtime};
 use crate::{
     agent::{Agent, Conduct},
     cli::{Clear, Cli, Command, Hold, OptionalTarget, Run, Set, TargetArgs},
+    config::Config,
     error::AgentError,
     ledger::Ledger,
     limit,
@@ -61,7 +62,7 @@ fn hold(options: &Hold, bpffs: &Path) -> Result<(), AgentError> {
 
 fn run_config(options: &Run, bpffs: &Path) -> Result<(), AgentError> {
     let runtime = runtime()?;
-    let read = || crate::config::read(&options.config);
+    let read = || Ok(Config::read(&options.config)?.into_limits());
     if options.dry_run {
         for spec in read()? {
             runtime.block_on(dry_run(&spec))?;

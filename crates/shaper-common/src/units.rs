@@ -10,6 +10,14 @@ pub struct UnitError {
     expected: &'static str,
 }
 
+impl UnitError {
+    /// What would do, in words that go with "is not".
+    #[must_use]
+    pub fn expected(&self) -> &'static str {
+        self.expected
+    }
+}
+
 impl fmt::Display for UnitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` is not {}", self.text, self.expected)
