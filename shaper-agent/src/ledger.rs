@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use shaper_common::layout::SLOTS;
+
 use crate::{
     error::AgentError,
     interface::Interface,
@@ -178,8 +180,8 @@ impl Ledger {
     }
 
     fn attach(&mut self, wanted: Wanted<'_>, site: &Site) -> Result<u32, AgentError> {
-        let limit = Limit::attach(&mut self.kernel, &self.namespaces, wanted, site)?;
-        let slot = limit.slot;
+        let slot = (0..SLOTS).find(|slot| !self.limits.contains_key(slot)).ok_or(AgentError::Full(SLOTS))?;
+        let limit = Limit::attach(&mut self.kernel, &self.namespaces, wanted, site, slot)?;
         self.limits.insert(slot, limit);
         Ok(slot)
     }

@@ -6,7 +6,7 @@ use aya::programs::{CgroupAttachMode, links::FdLink};
 use nix::time::{ClockId, clock_gettime};
 use shaper_common::{
     bucket::{TICK_SHIFT, ticks},
-    layout::{Config, Counters, SLOTS},
+    layout::{Config, Counters},
     units::Rate,
 };
 
@@ -46,7 +46,7 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Limit {
-    /// Puts a limit in force. The lock is held.
+    /// Puts a limit in force, in a slot that is free. The lock is held.
     ///
     /// # Errors
     ///
@@ -56,9 +56,9 @@ impl Limit {
         namespaces: &Namespaces,
         wanted: Wanted<'_>,
         site: &Site,
+        slot: u32,
     ) -> Result<Self, AgentError> {
         let (mode, queue, mode_reason, plan) = choose(kernel, wanted, site)?;
-        let slot = free_slot(kernel)?;
         let mut limit = Self { slot, record: record(wanted, site, &plan, mode_reason, queue) };
         match limit.build(kernel, namespaces, site, &plan) {
             Ok(()) => {
@@ -445,13 +445,4 @@ fn record(wanted: Wanted<'_>, site: &Site, plan: &Plan, mode_reason: String, que
             .duration_since(UNIX_EPOCH)
             .map_or(0, |time| time.as_millis().try_into().unwrap_or(u64::MAX)),
     }
-}
-
-fn free_slot(kernel: &Kernel) -> Result<u32, AgentError> {
-    for slot in 0..SLOTS {
-        if kernel.record(slot)?.is_none() {
-            return Ok(slot);
-        }
-    }
-    Err(AgentError::Full(SLOTS))
 }

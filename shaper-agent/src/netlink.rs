@@ -1,6 +1,6 @@
 //! Questions and orders to the kernel's routing socket.
 
-use std::io;
+use std::{cell::RefCell, io};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
@@ -24,11 +24,37 @@ pub(crate) fn dump(message: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkM
     exchange(message, NLM_F_REQUEST | NLM_F_DUMP)
 }
 
-/// One socket an exchange: they are few, and a thread in another namespace needs its own anyway.
+thread_local! {
+    /// One socket a thread: a thread in another namespace needs its own, and closing one takes milliseconds.
+    static SOCKET: RefCell<Option<Socket>> = const { RefCell::new(None) };
+}
+
 fn exchange(message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
+    SOCKET.with_borrow_mut(|kept| {
+        let mut socket = match kept.take() {
+            Some(socket) => socket,
+            None => open()?,
+        };
+        // A conversation that failed may leave half an answer, which the next question would get: that socket goes.
+        let answers = ask(&mut socket, message, flags)?;
+        *kept = Some(socket);
+        answers
+    })
+}
+
+fn open() -> io::Result<Socket> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
+    Ok(socket)
+}
+
+/// The outer result is of the conversation, the inner one the kernel's answer.
+fn ask(
+    socket: &mut Socket,
+    message: RouteNetlinkMessage,
+    flags: u16,
+) -> io::Result<io::Result<Vec<RouteNetlinkMessage>>> {
     let mut header = NetlinkHeader::default();
     header.flags = flags;
     let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message));
@@ -55,9 +81,9 @@ fn exchange(message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNet
             rest = &rest[length..];
             match answer.payload {
                 NetlinkPayload::InnerMessage(answer) => answers.push(answer),
-                NetlinkPayload::Done(_) => return Ok(answers),
-                NetlinkPayload::Error(error) if error.code.is_none() => return Ok(answers),
-                NetlinkPayload::Error(error) => return Err(error.to_io()),
+                NetlinkPayload::Done(_) => return Ok(Ok(answers)),
+                NetlinkPayload::Error(error) if error.code.is_none() => return Ok(Ok(answers)),
+                NetlinkPayload::Error(error) => return Ok(Err(error.to_io())),
                 _ => {}
             }
         }
