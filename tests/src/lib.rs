@@ -1,12 +1,16 @@
 //! What the tests across processes share: Sluice's own programs as child processes that never outlive a test,
-//! network namespaces that are removed whatever happens, and clips made on the spot.
+//! network namespaces and container engines that are removed whatever happens, and clips made on the spot.
 //!
 //! The tests run the programs as a user would, so these must have been built in the same profile before:
 //! `cargo xtask test` does that; by hand, `cargo build --release && cargo test --release -p sluice-tests`.
 
+mod busybox;
+mod cgroups;
 pub mod clip;
+pub mod docker;
 pub mod models;
 pub mod net;
+pub mod podman;
 pub mod program;
 pub mod vm;
 

@@ -56,14 +56,31 @@ impl Program {
     ///
     /// As [`Program::start`].
     pub fn start_in(namespace: Option<&str>, name: &str, arguments: &[&str], logs: &Path) -> Result<Self> {
+        match namespace {
+            Some(namespace) => Self::start_under(&["ip", "netns", "exec", namespace], name, arguments, logs),
+            None => Self::start_under(&[""; 0], name, arguments, logs),
+        }
+    }
+
+    /// As [`Program::start`], by the command `under`, which becomes the program.
+    ///
+    /// # Errors
+    ///
+    /// As [`Program::start`].
+    pub fn start_under(
+        under: &[impl AsRef<str>],
+        name: &str,
+        arguments: &[&str],
+        logs: &Path,
+    ) -> Result<Self> {
         let program = path(name)?;
-        let mut command = match namespace {
-            Some(namespace) => {
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", namespace]).arg(&program);
+        let mut command = match under {
+            [first, rest @ ..] => {
+                let mut command = Command::new(first.as_ref());
+                command.args(rest.iter().map(AsRef::as_ref)).arg(&program);
                 command
             }
-            None => Command::new(&program),
+            [] => Command::new(&program),
         };
         let log = logs.join(format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&log)?;

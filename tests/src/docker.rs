@@ -1,0 +1,342 @@
+//! A Docker engine of the test's own: nothing of it is seen by other tests, and nothing of it stays.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tempfile::TempDir;
+
+use crate::{busybox, cgroups, eventually};
+
+/// The only image: busybox with all its applets.
+pub const IMAGE: &str = "busybox";
+/// The only network besides `host` and `none`: a bridge to this machine, without a way out of it.
+pub const NETWORK: &str = "plain";
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// Makes what the engine needs before it becomes the engine. `/run` is the engine's own there, so that its socket is
+/// where clients look for it; named network namespaces made before are still in theirs.
+const PREPARE: &str = "set -e
+mkdir -p run/netns
+if [ -d /run/netns ]; then mount --rbind /run/netns run/netns; fi
+mount --rbind run /run
+if [ $1 = hidden ] && [ -d /sys/fs/cgroup/unified ]; then umount /sys/fs/cgroup/unified; fi
+shift
+exec \"$@\"";
+
+/// How the engine sees cgroups of version 2 where version 1 is in charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unified {
+    /// As the machine has it.
+    AsIs,
+    /// Not at all: its containers get no cgroups of version 2.
+    Hidden,
+}
+
+/// An engine. When it is dropped its containers, its network and its files go, too; they do as well when the test is
+/// killed, but for the files.
+pub struct Docker {
+    directory: TempDir,
+    tag: String,
+    unified: Unified,
+    daemon: Option<Child>,
+}
+
+impl Docker {
+    /// What this machine lacks for an engine; none if it has everything.
+    #[must_use]
+    pub fn missing() -> Option<&'static str> {
+        if !nix::unistd::geteuid().is_root() {
+            return Some("needs root");
+        }
+        let has = |program: &str| {
+            Command::new(program)
+                .arg("--version")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .is_ok()
+        };
+        if !has("dockerd") || !has(client()) {
+            return Some("needs dockerd and docker (package docker.io)");
+        }
+        busybox::missing()
+    }
+
+    /// Starts an engine with [`NETWORK`] on the bridge `td-<tag>`, 10.79.`subnet`.1/24. The tag has at most 12
+    /// characters; named network namespaces that the engine is to find have to be there before.
+    ///
+    /// # Errors
+    ///
+    /// It does not start; the error carries its log.
+    pub fn start(tag: &str, subnet: u8, unified: Unified) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("sluice-docker-").tempdir()?;
+        let mut docker = Self { directory, tag: tag.to_owned(), unified, daemon: None };
+        // A rest of a killed test run would be in the way.
+        docker.remove_rest();
+        docker.start_engine()?;
+        docker.prepare(subnet)?;
+        Ok(docker)
+    }
+
+    /// Starts the engine again after [`stop_engine`](Self::stop_engine).
+    ///
+    /// # Errors
+    ///
+    /// It does not start; the error carries its log.
+    pub fn start_engine(&mut self) -> Result<()> {
+        let path = self.directory.path();
+        let log = File::options().create(true).append(true).open(path.join("dockerd.log"))?;
+        let mut command = Command::new("setpriv");
+        // A killed test takes its engine along. Each program becomes the next, so that the child is the engine.
+        command
+            .args([
+                "--pdeathsig",
+                "TERM",
+                "unshare",
+                "--mount",
+                "--propagation",
+                "slave",
+                "sh",
+                "-c",
+                PREPARE,
+                "sh",
+            ])
+            .arg(if self.unified == Unified::Hidden { "hidden" } else { "as-is" })
+            .args(["dockerd", "--host", "unix:///run/docker.sock", "--host"])
+            .arg(format!("unix://{}", self.socket().display()))
+            .arg("--data-root")
+            .arg(path.join("data"))
+            .arg("--exec-root")
+            .arg(path.join("exec"))
+            .arg("--pidfile")
+            .arg(path.join("docker.pid"))
+            // Neither the machine's firewall nor its forwarding is touched. vfs works on every file system.
+            .args(["--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"])
+            .args(["--ip-masq=false", "--userland-proxy=false", "--storage-driver", "vfs"])
+            .args(["--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", &self.parent_cgroup()])
+            .current_dir(path)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let mut daemon = command.spawn().context("start dockerd")?;
+        let answers = eventually(LONG, || {
+            daemon.try_wait().is_ok_and(|ended| ended.is_some()) || self.client(&["version"]).is_ok()
+        });
+        let ended = daemon.try_wait()?;
+        self.daemon = Some(daemon);
+        if !answers || ended.is_some() {
+            let log = fs::read_to_string(self.directory.path().join("dockerd.log")).unwrap_or_default();
+            bail!("dockerd does not start; its log:\n{log}");
+        }
+        Ok(())
+    }
+
+    /// Ends the engine as the system does, and with it its containers.
+    ///
+    /// # Errors
+    ///
+    /// It does not end.
+    pub fn stop_engine(&mut self) -> Result<()> {
+        let Some(mut daemon) = self.daemon.take() else { return Ok(()) };
+        let signalled = kill(Pid::from_raw(i32::try_from(daemon.id())?), Signal::SIGTERM);
+        if signalled.is_ok() && eventually(LONG, || daemon.try_wait().is_ok_and(|status| status.is_some())) {
+            return Ok(());
+        }
+        daemon.kill()?;
+        daemon.wait()?;
+        bail!("dockerd does not end on SIGTERM")
+    }
+
+    fn prepare(&self, subnet: u8) -> Result<()> {
+        let archive = busybox::archive(self.directory.path())?;
+        self.client(&["import", text(&archive)?, IMAGE])?;
+        let bridge = format!("com.docker.network.bridge.name={}", self.bridge());
+        let range = format!("10.79.{subnet}.0/24");
+        self.client(&[
+            "network", "create", "--driver", "bridge", "--subnet", &range, "--opt", &bridge, NETWORK,
+        ])?;
+        Ok(())
+    }
+
+    /// The engine's socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("docker.sock")
+    }
+
+    /// The task directories of the engine's containerd.
+    #[must_use]
+    pub fn tasks(&self) -> PathBuf {
+        self.directory.path().join("exec/containerd/daemon/io.containerd.runtime.v2.task")
+    }
+
+    /// The directory that [`IMAGE`] was made of.
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
+        self.directory.path().join("root")
+    }
+
+    /// [`NETWORK`]'s bridge, on which this machine has the first address.
+    #[must_use]
+    pub fn bridge(&self) -> String {
+        format!("td-{}", self.tag)
+    }
+
+    /// The cgroup above those of the containers, and the namespace of [`ctr`](Self::ctr), which makes a cgroup of that
+    /// name.
+    #[must_use]
+    pub fn parent_cgroup(&self) -> String {
+        format!("sluice-td-{}", self.tag)
+    }
+
+    /// Starts the container `name` with a command that may be an applet of busybox, on the network `plain`, `host` or
+    /// `none`, with further options of `docker run`, such as `--cap-add=NET_ADMIN`; returns its id.
+    ///
+    /// # Errors
+    ///
+    /// The engine's words.
+    pub fn run(&self, name: &str, network: &str, options: &[&str], command: &[&str]) -> Result<String> {
+        let fixed = ["run", "--detach", "--name", name, "--network", network];
+        let output = self.client(&[&fixed[..], options, &[IMAGE], command].concat())?;
+        Ok(output.lines().next_back().unwrap_or_default().to_owned())
+    }
+
+    /// Runs a command in a container to its end; whether it succeeds is for the caller to see.
+    ///
+    /// # Errors
+    ///
+    /// The client cannot be started.
+    pub fn exec(&self, name: &str, command: &[&str]) -> Result<Output> {
+        let mut client = self.command(&["exec", name]);
+        client.args(command).output().context("run docker")
+    }
+
+    /// The number of a container's first process, as this machine counts.
+    ///
+    /// # Errors
+    ///
+    /// The engine's words.
+    pub fn pid(&self, name: &str) -> Result<u32> {
+        let pid = self.client(&["inspect", "--format", "{{.State.Pid}}", name])?;
+        pid.trim().parse().with_context(|| format!("docker inspect says {pid}"))
+    }
+
+    /// Runs `docker` with these arguments and returns what it prints.
+    ///
+    /// # Errors
+    ///
+    /// Its words.
+    pub fn client(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.command(arguments).output().context("run docker")?;
+        if !output.status.success() {
+            bail!("docker {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(client());
+        command.arg("--host").arg(format!("unix://{}", self.socket().display())).args(arguments);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// What to put before a command that is to find the engine at its usual place, `/var/run/docker.sock`. Otherwise the
+    /// command sees the machine as it is, but for `/run`, and has `/` for its working directory.
+    ///
+    /// # Errors
+    ///
+    /// The engine does not run.
+    pub fn view(&self) -> Result<[String; 3]> {
+        let daemon = self.daemon.as_ref().context("the engine does not run")?;
+        Ok(["nsenter".to_owned(), format!("--mount=/proc/{}/ns/mnt", daemon.id()), "--".to_owned()])
+    }
+
+    /// Runs containerd's client `ctr` with these arguments and returns what it prints. Its containers are in the
+    /// namespace [`parent_cgroup`](Self::parent_cgroup), and have to be removed by the test.
+    ///
+    /// # Errors
+    ///
+    /// Its words.
+    pub fn ctr(&self, arguments: &[&str]) -> Result<String> {
+        let view = self.view()?;
+        let socket = self.directory.path().join("exec/containerd/containerd.sock");
+        let output = Command::new(&view[0])
+            .args(&view[1..])
+            .args(["ctr", "--address", text(&socket)?, "--namespace", &self.parent_cgroup()])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .context("run ctr")?;
+        if !output.status.success() {
+            bail!("ctr {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Removes what outlives an engine.
+    fn remove_rest(&self) {
+        // What is not there need not be removed.
+        let _ = Command::new("ip").args(["link", "del", &self.bridge()]).stderr(Stdio::null()).status();
+        cgroups::remove(&self.parent_cgroup());
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        // Nothing here can be told to anyone any more; each step is tried whatever became of the one before.
+        if let Ok(containers) = self.client(&["ps", "--all", "--quiet"]) {
+            let containers: Vec<_> = containers.split_whitespace().collect();
+            if !containers.is_empty() {
+                let _ = self.client(&[&["rm", "--force"], &containers[..]].concat());
+            }
+        }
+        let _ = self.stop_engine();
+        for process in processes_below(self.directory.path()) {
+            let _ = kill(process, Signal::SIGKILL);
+        }
+        self.remove_rest();
+    }
+}
+
+/// Docker's client; that of the engine's own package, if it is there beside a newer one.
+fn client() -> &'static str {
+    const PACKAGED: &str = "/usr/bin/docker";
+    if Path::new(PACKAGED).exists() { PACKAGED } else { "docker" }
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().context("the test's own paths are UTF-8")
+}
+
+/// The processes that were started with a path below `directory`, which is the test's own: containerd and its shims; and
+/// their children, the containers.
+fn processes_below(directory: &Path) -> Vec<Pid> {
+    let directory = directory.as_os_str().as_encoded_bytes();
+    let processes: Vec<(i32, i32, bool)> = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let line = fs::read(entry.path().join("cmdline")).ok()?;
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+            let ours = line.windows(directory.len()).any(|part| part == directory);
+            Some((pid, parent, ours && pid != i32::try_from(std::process::id()).ok()?))
+        })
+        .collect();
+    let ours: Vec<_> = processes.iter().filter(|(.., ours)| *ours).map(|(pid, ..)| *pid).collect();
+    let belongs = |(pid, parent, _): &(i32, i32, bool)| ours.contains(pid) || ours.contains(parent);
+    processes.iter().filter(|process| belongs(process)).map(|(pid, ..)| Pid::from_raw(*pid)).collect()
+}
