@@ -53,6 +53,9 @@ impl Resolver {
     ///
     /// For a container on the host's network that has no version 2 cgroup of its own, one is made and filled.
     ///
+    /// A place that has been found before stays right as long as the interface or the cgroup exists: an error later may
+    /// only mean that the container's engine is being restarted, or that the container hides from it.
+    ///
     /// # Errors
     ///
     /// Its [`TargetError::reason`] tells what has no place from what has none yet.
@@ -65,6 +68,13 @@ impl Resolver {
             Target::Container(name) => {
                 let object = container::object(name);
                 let running = container::find(name, &self.engines, &self.known).await?;
+                // The engines' numbers of processes are the machine's.
+                if process::counts_otherwise() && !process::is_of(running.pid, &running.id) {
+                    let cause =
+                        format!("its engine calls its process {}, but that is not so here", running.pid);
+                    return Err(TargetError::new(Reason::WrongKind, object, cause)
+                        .next("run shaper-agent in the host's PID namespace (`docker run --pid=host`)"));
+                }
                 let namespace = match Namespace::of_process(running.pid, object.clone()) {
                     Err(error) if error.reason() == Reason::NotFound => {
                         Err(TargetError::new(Reason::NotRunning, &object, "it has just ended"))

@@ -1,8 +1,17 @@
 //! What `/proc` says of a container's first process.
 
-use std::fs;
+use std::{fs, os::unix::fs::MetadataExt as _};
 
 use super::cgroup;
+
+/// The inode of the machine's own PID namespace (`PROC_PID_INIT_INO`):
+/// <https://github.com/torvalds/linux/blob/v6.12/include/linux/proc_ns.h#L42>.
+const MACHINES_OWN: u64 = 0xEFFF_FFFC;
+
+/// Whether this process counts processes in its own way, as one in a container does.
+pub(super) fn counts_otherwise() -> bool {
+    fs::metadata("/proc/self/ns/pid").is_ok_and(|namespace| namespace.ino() != MACHINES_OWN)
+}
 
 /// Whether a process lives and is the container `id`'s: a number that an engine wrote down may have been given to
 /// another process since.

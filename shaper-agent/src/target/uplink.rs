@@ -4,7 +4,7 @@ use std::io;
 
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage},
+    link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage},
     route::{RouteAttribute, RouteHeader, RouteMessage, RouteType},
 };
 
@@ -18,7 +18,8 @@ const ENTER: &str = "CAP_SYS_ADMIN";
 
 /// The interface of the agent's own namespace that is the other end of the namespace's uplink.
 ///
-/// The uplink is the veth that the default route leads through; else, if there is only one veth, that one.
+/// The uplink is the only interface that leads out of the namespace; if there are several, the one of the default
+/// route. What is made inside, by whoever has the rights there, leads nowhere and so cannot hide it.
 pub(super) fn host_side(namespace: &Namespace) -> Result<String, TargetError> {
     let object = &namespace.object;
     let inside = netns::run_in(&namespace.file, Inside::read).map_err(|error| {
@@ -28,10 +29,10 @@ pub(super) fn host_side(namespace: &Namespace) -> Result<String, TargetError> {
         TargetError::system(object, "look into its network namespace", &error, ENTER)
     })?;
     let (uplink, peer) = inside.uplink(object)?;
-    for other in inside.pairs().filter(|(link, _)| link.index != uplink.index) {
+    for other in inside.ways_out().filter(|link| link.index != uplink.index) {
         tracing::warn!(
-            "{object} has a second way out, `{}`, which is not limited; only `{}` is",
-            other.0.name,
+            "{object} has another way out, `{}`, which is not limited; only `{}` is",
+            other.name,
             uplink.name
         );
     }
@@ -69,6 +70,8 @@ struct Link {
     kind: String,
     /// Whether it is one of a pair whose ends see each other's traffic: veth or netkit.
     is_pair: bool,
+    /// Whether it is a device rather than a construct of the kernel's.
+    is_device: bool,
     /// The interface that it leads to, and the number of that one's namespace if it is another.
     peer: Option<(u32, Option<i32>)>,
 }
@@ -80,6 +83,7 @@ impl From<&LinkMessage> for Link {
             name: String::new(),
             kind: "device".to_owned(),
             is_pair: false,
+            is_device: message.header.link_layer_type != LinkLayerType::Loopback,
             peer: None,
         };
         let (mut peer, mut namespace) = (None, None);
@@ -92,6 +96,7 @@ impl From<&LinkMessage> for Link {
                     for info in infos {
                         if let LinkInfo::Kind(kind) = info {
                             link.is_pair = matches!(kind, InfoKind::Veth | InfoKind::Netkit);
+                            link.is_device = false;
                             link.kind = kind.to_string();
                         }
                     }
@@ -127,50 +132,45 @@ impl Inside {
         Ok(Self { links: links.collect(), default: routes.min().map(|(_, _, index)| index) })
     }
 
-    /// The ends of pairs that lead out, with the index of the other end.
-    fn pairs(&self) -> impl Iterator<Item = (&Link, u32)> {
-        self.links.iter().filter(|link| link.is_pair).filter_map(|link| match link.peer {
-            Some((peer, Some(_))) => Some((link, peer)),
-            _ => None,
-        })
+    /// The interfaces that lead out of the namespace.
+    fn ways_out(&self) -> impl Iterator<Item = &Link> {
+        self.links.iter().filter(|link| link.is_device || matches!(link.peer, Some((_, Some(_)))))
     }
 
+    /// The uplink, and the index of its other end.
     fn uplink(&self, object: &str) -> Result<(&Link, u32), TargetError> {
-        let by_route = self.links.iter().find(|link| Some(link.index) == self.default);
-        if let Some(pair) = self.pairs().find(|(link, _)| Some(link.index) == self.default) {
-            return Ok(pair);
-        }
-        // A tunnel's packets leave by another interface; those of a macvlan and its like do not.
-        if let Some(link) = by_route.filter(|link| !matches!(link.kind.as_str(), "tun" | "wireguard")) {
-            let cause =
-                format!("its traffic leaves by `{}`, which is a {}, not a veth", link.name, link.kind);
-            return Err(TargetError::new(Reason::WrongKind, object, cause)
-                .next("limit its processes by their cgroup (--cgroup PATH)"));
-        }
-        let mut pairs = self.pairs();
-        match (pairs.next(), pairs.next()) {
-            (Some(pair), None) => Ok(pair),
-            (None, _) => {
-                let names: Vec<_> = self
-                    .links
-                    .iter()
-                    .filter(|link| link.name != "lo")
-                    .map(|link| link.name.as_str())
-                    .collect();
-                let cause = if names.is_empty() {
+        let names = |links: &mut dyn Iterator<Item = &Link>| -> String {
+            links.map(|link| link.name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let wrong = |cause: String| {
+            Err(TargetError::new(Reason::WrongKind, object, cause)
+                .next("limit its processes by their cgroup (--cgroup PATH), if they have traffic at all"))
+        };
+        let ways_out: Vec<_> = self.ways_out().collect();
+        let by_route = ways_out.iter().find(|link| Some(link.index) == self.default);
+        let uplink = match (by_route, ways_out.as_slice()) {
+            (Some(link), _) | (None, [link]) => *link,
+            (None, []) => {
+                let names = names(&mut self.links.iter().filter(|link| link.name != "lo"));
+                return wrong(if names.is_empty() {
                     "it has no interface, and so no traffic to limit".to_owned()
                 } else {
-                    format!("none of its interfaces is a veth that leads out of it: {}", names.join(", "))
-                };
-                Err(TargetError::new(Reason::WrongKind, object, cause)
-                    .next("limit its processes by their cgroup (--cgroup PATH), if they have traffic at all"))
+                    format!("none of its interfaces is a veth that leads out of it: {names}")
+                });
             }
-            (Some(_), Some(_)) => {
-                let names: Vec<_> = self.pairs().map(|(link, _)| link.name.as_str()).collect();
-                let cause = format!("it has no default route and several ways out: {}", names.join(", "));
-                Err(TargetError::new(Reason::Ambiguous, object, cause)
-                    .next("name the host side of the one to limit (--iface NAME)"))
+            (None, several) => {
+                let names = names(&mut several.iter().copied());
+                let cause = format!("it has several ways out and no default route by one of them: {names}");
+                return Err(TargetError::new(Reason::Ambiguous, object, cause)
+                    .next("name the host side of the one to limit (--iface NAME)"));
             }
+        };
+        match uplink.peer {
+            Some((peer, Some(_))) if uplink.is_pair => Ok((uplink, peer)),
+            _ => wrong(format!(
+                "its traffic leaves by `{}`, which is a {}, not a veth",
+                uplink.name, uplink.kind
+            )),
         }
     }
 }
@@ -206,7 +206,8 @@ mod tests {
     use super::*;
 
     fn link(index: u32, name: &str, kind: &str, peer: Option<(u32, Option<i32>)>) -> Link {
-        Link { index, name: name.to_owned(), kind: kind.to_owned(), is_pair: kind == "veth", peer }
+        let (is_pair, is_device) = (kind == "veth", kind == "device" && name != "lo");
+        Link { index, name: name.to_owned(), kind: kind.to_owned(), is_pair, is_device, peer }
     }
 
     fn uplink(links: &[Link], default: Option<u32>) -> Result<(String, u32), (Reason, String)> {
@@ -219,32 +220,42 @@ mod tests {
     }
 
     #[test]
-    fn default_route_decides_then_the_only_veth() {
+    fn the_only_way_out_or_the_default_route_decides() {
         let eth0 = link(2, "eth0", "veth", Some((7, Some(0))));
         let eth1 = link(3, "eth1", "veth", Some((9, Some(0))));
-        let wg0 = link(4, "wg0", "wireguard", None);
-        let inner = link(5, "inner", "veth", Some((6, None)));
-        assert_eq!(uplink(&[eth0.clone(), eth1.clone()], Some(3)), Ok(("eth1".into(), 9)));
         assert_eq!(uplink(std::slice::from_ref(&eth0), None), Ok(("eth0".into(), 7)));
-        assert_eq!(
-            uplink(&[inner, eth0.clone()], None),
-            Ok(("eth0".into(), 7)),
-            "a pair inside leads nowhere"
-        );
-        assert_eq!(uplink(&[wg0, eth0.clone()], Some(4)), Ok(("eth0".into(), 7)), "a tunnel goes through it");
+        assert_eq!(uplink(&[eth0.clone(), eth1.clone()], Some(3)), Ok(("eth1".into(), 9)));
         let (reason, text) = uplink(&[eth0, eth1], None).unwrap_err();
         assert_eq!(reason, Reason::Ambiguous);
         assert!(text.contains("eth0, eth1"), "{text}");
     }
 
     #[test]
+    fn what_is_made_inside_does_not_hide_the_way_out() {
+        let eth0 = link(2, "eth0", "veth", Some((7, Some(0))));
+        for inner in [
+            link(5, "dummy0", "dummy", None),
+            link(5, "wg0", "wireguard", None),
+            link(5, "tun0", "tun", None),
+            link(5, "inner", "veth", Some((6, None))),
+            link(5, "above", "macvlan", Some((2, None))),
+        ] {
+            assert_eq!(uplink(&[inner, eth0.clone()], Some(5)), Ok(("eth0".into(), 7)));
+        }
+    }
+
+    #[test]
     fn what_no_veth_carries_is_refused() {
         let eth0 = link(2, "eth0", "veth", Some((7, Some(0))));
         let lan = link(3, "lan", "macvlan", Some((2, Some(0))));
-        let (reason, text) = uplink(&[eth0, lan.clone()], Some(3)).unwrap_err();
+        let card = link(4, "enp1s0", "device", None);
+        let (reason, text) = uplink(&[eth0.clone(), lan.clone()], Some(3)).unwrap_err();
         assert_eq!(reason, Reason::WrongKind);
         assert!(text.contains("`lan`, which is a macvlan"), "{text}");
         assert_eq!(uplink(&[lan], None).unwrap_err().0, Reason::WrongKind);
+        assert_eq!(uplink(std::slice::from_ref(&card), Some(4)).unwrap_err().0, Reason::WrongKind);
+        assert_eq!(uplink(&[card, eth0], Some(9)).unwrap_err().0, Reason::Ambiguous);
+        assert!(uplink(&[link(2, "tap0", "tun", None)], Some(2)).unwrap_err().1.contains("tap0"));
         assert!(uplink(&[], None).unwrap_err().1.contains("no interface"));
     }
 }

@@ -32,7 +32,7 @@ pub(super) async fn follow(socket: PathBuf, pending: Arc<Pending>, mut appeared:
     let mut wait = SOON;
     loop {
         appeared.mark_unchanged();
-        match http::stream(&socket, EVENTS).await {
+        let longest = match http::stream(&socket, EVENTS).await {
             Ok((StatusCode::OK, body)) => {
                 // What happened before.
                 pending.everything();
@@ -41,24 +41,29 @@ pub(super) async fn follow(socket: PathBuf, pending: Arc<Pending>, mut appeared:
                 // The engine has gone, and perhaps its containers.
                 pending.everything();
                 wait = SOON;
+                wait
             }
             Err(http::HttpError::Connect(error))
                 if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) =>
             {
-                // The sender lives as long as the watcher, and this task no longer.
-                if appeared.changed().await.is_err() {
-                    return;
-                }
                 wait = SOON;
-                continue;
+                Duration::MAX
             }
-            Ok((status, _)) => tracing::debug!("{} refuses to tell events: {status}", socket.display()),
-            Err(error) => tracing::debug!("{}: {error}", socket.display()),
-        }
-        if timeout(wait, appeared.changed()).await.is_ok_and(|changed| changed.is_err()) {
-            sleep(LATE).await;
-        }
-        wait = (wait * 2).min(LATE);
+            other => {
+                let why = other.map_or_else(|error| error.to_string(), |(status, _)| status.to_string());
+                tracing::debug!("{} tells no events: {why}", socket.display());
+                wait = (wait * 2).min(LATE);
+                wait
+            }
+        };
+        let something = async {
+            if appeared.changed().await.is_err() {
+                // Directories cannot be watched any more.
+                sleep(LATE).await;
+            }
+        };
+        // Whether it was long or short, it is tried again.
+        let _ = timeout(longest, something).await;
     }
 }
 
