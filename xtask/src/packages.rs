@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::Uid;
 
 /// Debian's name of each package, and why it is needed.
-const PACKAGES: [(&str, &str); 16] = [
+const PACKAGES: [(&str, &str); 19] = [
     ("gcc", "links Rust programs and builds eBPF's linker"),
     ("libc6-dev", "headers and start files for the above"),
     ("pkg-config", "tells the build where GStreamer is"),
@@ -26,6 +26,9 @@ const PACKAGES: [(&str, &str); 16] = [
     ("xz-utils", "unpacks guest kernels, for tests"),
     ("zstd", "the same"),
     ("ffmpeg", "a second RTSP client and H.264 encoder, for tests"),
+    ("docker.io", "Docker and containerd: containers to limit, for tests"),
+    ("podman", "the same of another kind"),
+    ("busybox-static", "the programs in these containers"),
 ];
 
 /// How old apt's package lists may be before they are fetched anew.
@@ -91,8 +94,13 @@ fn missing() -> Result<Vec<&'static str>> {
         .output()
         .context("cannot run dpkg-query")?;
     let text = String::from_utf8_lossy(&output.stdout);
-    // pkgconf took over the name pkg-config and provides it.
-    let provided = |name: &str| name == "pkg-config" && crate::machine::has_program("pkg-config");
+    let provided = |name: &str| match name {
+        // pkgconf took over the name and provides it.
+        "pkg-config" => crate::machine::has_program("pkg-config"),
+        // Docker's own packages would have to go for Debian's.
+        "docker.io" => crate::machine::has_program("dockerd"),
+        _ => false,
+    };
     let installed = |name: &str| text.lines().any(|line| line == format!("{name} installed"));
     Ok(PACKAGES.iter().map(|(name, _)| *name).filter(|name| !installed(name) && !provided(name)).collect())
 }
