@@ -14,7 +14,7 @@
 //! - `hook` (TCX, or `clsact` before Linux 6.6), `queue` (`fq` behind an `ifb`), `gso` (the container's packets): the parts
 //!   of a limit that are not in the maps
 //! - `kernel`: the programs and maps; `record`: the agent's notes beside them; `pins`, `bpffs`: where they outlive it
-//! - `report`, `logs`: what is printed; `holder`: which process holds a program, to name it
+//! - `report`, `logs`: what is printed; [`metrics`]: what is served; `holder`: which process holds a program, to name it
 //! - [`error`]: everything that can go wrong, and the exit codes
 
 mod agent;
@@ -33,6 +33,7 @@ mod ledger;
 mod limit;
 mod links;
 mod logs;
+pub mod metrics;
 mod netlink;
 mod netns;
 mod pins;
