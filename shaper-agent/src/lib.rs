@@ -4,8 +4,8 @@
 //!
 //! From the command line to the kernel:
 //!
-//! - [`cli`]: the command line; [`spec`]: what is wanted of whom; [`run`]: what each command does;
-//!   [`config`]: many limits in a file
+//! - [`cli`]: the command line; [`spec`]: what is wanted of whom; [`config`]: the same in a file, for many;
+//!   [`run`]: what each command does
 //! - `agent`: one life of an agent that holds limits; `status`, `check`: the commands that only look
 //! - [`target`]: from a target's name to the place where the kernel sees it; `sites`, `site`: that place as it is now;
 //!   `links`: news of interfaces
@@ -14,7 +14,8 @@
 //! - `hook` (TCX, or `clsact` before Linux 6.6), `queue` (`fq` behind an `ifb`), `gso` (the container's packets): the parts
 //!   of a limit that are not in the maps
 //! - `kernel`: the programs and maps; `record`: the agent's notes beside them; `pins`, `bpffs`: where they outlive it
-//! - `report`, `logs`: what is printed; [`metrics`]: what is served; `holder`: which process holds a program, to name it
+//! - `report`, `logs`: what is printed; `holder`: which process holds a program, to name it
+//! - [`metrics`]: what is served over HTTP; [`notify`]: what systemd is told
 //! - [`error`]: everything that can go wrong, and the exit codes
 
 mod agent;
@@ -36,6 +37,7 @@ mod logs;
 pub mod metrics;
 mod netlink;
 mod netns;
+pub mod notify;
 mod pins;
 mod plan;
 mod pod;
