@@ -16,6 +16,7 @@
 //! - `kernel`: the programs and maps; `record`: the agent's notes beside them; `pins`, `bpffs`: where they outlive it
 //! - `report`, `logs`: what is printed; `holder`: which process holds a program, to name it
 //! - [`metrics`]: what is served over HTTP; [`notify`]: what systemd is told
+//! - [`generate`]: completions and the manual page
 //! - [`error`]: everything that can go wrong, and the exit codes
 
 mod agent;
@@ -25,6 +26,7 @@ pub mod cli;
 mod clsact;
 pub mod config;
 pub mod error;
+pub mod generate;
 mod gso;
 mod holder;
 mod hook;

@@ -1,6 +1,9 @@
 //! What each command does.
 
-use std::{io, path::Path};
+use std::{
+    io::{self, Write as _},
+    path::Path,
+};
 
 use clap::CommandFactory as _;
 use tokio::runtime::{self, Runtime};
@@ -10,6 +13,7 @@ use crate::{
     cli::{Clear, Cli, Command, Hold, OptionalTarget, Run, Set, TargetArgs},
     config::Config,
     error::AgentError,
+    generate,
     ledger::Ledger,
     limit,
     pins::Pins,
@@ -32,14 +36,15 @@ pub fn run(cli: &Cli) -> Result<(), AgentError> {
         Some(Command::Clear(options)) => clear(options, &cli.bpffs),
         Some(Command::Run(options)) => run_config(options, &cli.bpffs),
         Some(Command::Check(options)) => crate::check::run(options, &cli.bpffs),
-        Some(Command::Completions { shell }) => {
-            clap_complete::generate(*shell, &mut Cli::command(), "shaper-agent", &mut io::stdout());
-            Ok(())
-        }
-        Some(Command::Man) => clap_mangen::Man::new(Cli::command())
-            .render(&mut io::stdout())
-            .map_err(|error| AgentError::System("write the manual page", error)),
+        Some(Command::Completions { shell }) => print(Ok(generate::completions(*shell, Cli::command()))),
+        Some(Command::Man) => print(generate::manual(Cli::command())),
     }
+}
+
+fn print(generated: io::Result<Vec<u8>>) -> Result<(), AgentError> {
+    generated
+        .and_then(|text| io::stdout().write_all(&text))
+        .map_err(|error| AgentError::System("write to standard output", error))
 }
 
 fn hold(options: &Hold, bpffs: &Path) -> Result<(), AgentError> {
