@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use shaper_common::layout::Counters;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{MissedTickBehavior, interval, sleep},
@@ -16,12 +17,14 @@ use crate::{
     limit::Limit,
     links::Links,
     logs,
+    metrics::{LimitSnapshot, Snapshot},
+    outside::Outside,
     pins::Pins,
     record::Place,
     report::Reporter,
     site::Site,
     sites::Sites,
-    spec::{Settings, Spec, Target},
+    spec::{Direction, Settings, Spec, Target},
     target::{CgroupPlace, Changes, Engines, Watcher},
 };
 
@@ -92,18 +95,23 @@ impl<'a> Agent<'a> {
         let mut hang_up = listen(SignalKind::hangup())?;
         let mut links = Links::subscribe()?;
         let mut containers = Watcher::new(&Engines::default())?;
+        let outside = Outside::new(self.conduct.reporting.listen).await?;
         let started = self.want(source()?).await;
         let ended = match started {
             Ok(()) => {
                 if self.verbose {
                     logs::forward(self.kernel.as_ref());
                 }
+                self.publish(&outside)?;
+                outside.manager().ready(&self.summary());
                 let signals = &mut [&mut interrupt, &mut terminate, &mut hang_up];
-                self.watch(source, signals, &mut links, &mut containers).await
+                self.watch(source, signals, &mut links, &mut containers, &outside).await
             }
             Err(error) => Err(error),
         };
+        outside.manager().stopping();
         let released = self.release();
+        outside.close().await;
         ended.and(released)
     }
 
@@ -114,7 +122,9 @@ impl<'a> Agent<'a> {
         [interrupt, terminate, hang_up]: &mut [&mut Signal; 3],
         links: &mut Links,
         containers: &mut Watcher,
+        outside: &Outside,
     ) -> Result<(), AgentError> {
+        let mut watchdog = outside.watchdog();
         let mut reports = interval(self.conduct.reporting.interval);
         let mut checks = interval(CHECK.min(self.conduct.reporting.interval));
         for timer in [&mut reports, &mut checks] {
@@ -127,7 +137,11 @@ impl<'a> Agent<'a> {
                 biased;
                 _ = interrupt.recv() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
-                _ = hang_up.recv() => self.reload(source).await,
+                _ = hang_up.recv() => {
+                    outside.manager().reloading();
+                    self.reload(source).await;
+                    outside.manager().ready(&self.summary());
+                }
                 () = links.changed() => {
                     sleep(SETTLE).await;
                     self.reconcile(None).await?;
@@ -136,7 +150,9 @@ impl<'a> Agent<'a> {
                 _ = checks.tick() => {
                     self.refill();
                     self.check().await?;
+                    self.publish(outside)?;
                 }
+                () = watchdog.tick() => outside.manager().alive(),
                 _ = reports.tick() => self.report()?,
             }
         }
@@ -300,6 +316,42 @@ impl<'a> Agent<'a> {
         for held in self.held.values_mut() {
             held.limits.retain(|limit| limit.check(kernel).is_ok());
         }
+    }
+
+    /// One line on what is in force.
+    fn summary(&self) -> String {
+        let there = self.held.values().filter(|held| !held.limits.is_empty()).count();
+        format!("{there} of {} targets limited", self.held.len())
+    }
+
+    /// Tells whoever asks over HTTP how the limits are.
+    fn publish(&self, outside: &Outside) -> Result<(), AgentError> {
+        if !outside.is_served() {
+            return Ok(());
+        }
+        let mut limits = Vec::new();
+        for (target, held) in &self.held {
+            for direction in Direction::ALL {
+                let Some(rate) = held.settings.rate(direction) else { continue };
+                let limit = held.limits.iter().find(|limit| limit.record.direction == direction);
+                limits.push(match (limit, &self.kernel) {
+                    (Some(limit), Some(kernel)) => limit.snapshot(kernel, target)?,
+                    _ => LimitSnapshot {
+                        target: target.clone(),
+                        iface: String::new(),
+                        direction,
+                        mode: held.settings.mode,
+                        rate_bit_s: rate.bits_per_second(),
+                        burst_bytes: 0,
+                        in_force: false,
+                        debt_seconds: 0.0,
+                        counters: Counters::default(),
+                    },
+                });
+            }
+        }
+        outside.publish(Snapshot { limits });
+        Ok(())
     }
 
     fn report(&mut self) -> Result<(), AgentError> {

@@ -1,12 +1,13 @@
 //! Everything that can go wrong, and the exit codes.
 
-use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use shaper_common::parameters::ParameterError;
 use thiserror::Error;
 
 use crate::{
     config::ConfigError,
+    metrics::ListenError,
     spec::SpecError,
     target::{Reason, TargetError},
 };
@@ -141,14 +142,9 @@ pub enum AgentError {
     /// `status` has found limits that are not in force as they should be.
     #[error("{0} of the limits are not in force as they should be")]
     Unhealthy(usize),
-    /// Nobody can listen on the address.
-    #[error("cannot listen on {address}: {cause}; choose another with --listen")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        cause: io::Error,
-    },
+    /// Metrics cannot be served.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The runtime, a signal handler or a part of `/proc` could not be used.
     #[error("cannot {0}: {1}")]
     System(&'static str, io::Error),
@@ -184,7 +180,7 @@ impl AgentError {
             Self::Privileges(_) => 4,
             Self::Load(_) | Self::Unsupported { .. } => 5,
             Self::Bpffs { .. } | Self::OtherVersion => 6,
-            Self::AlreadyLimited { .. } | Self::Full(_) | Self::Listen { .. } => 7,
+            Self::AlreadyLimited { .. } | Self::Full(_) | Self::Listen(_) => 7,
             Self::Target(error) => match error.reason() {
                 Reason::NotFound | Reason::NotRunning => 3,
                 Reason::NotPermitted => 4,

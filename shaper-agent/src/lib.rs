@@ -15,7 +15,7 @@
 //!   of a limit that are not in the maps
 //! - `kernel`: the programs and maps; `record`: the agent's notes beside them; `pins`, `bpffs`: where they outlive it
 //! - `report`, `logs`: what is printed; `holder`: which process holds a program, to name it
-//! - [`metrics`]: what is served over HTTP; [`notify`]: what systemd is told
+//! - `outside`: who else is told: [`metrics`] over HTTP, [`notify`] for systemd
 //! - [`generate`]: completions and the manual page
 //! - [`error`]: everything that can go wrong, and the exit codes
 
@@ -40,6 +40,7 @@ pub mod metrics;
 mod netlink;
 mod netns;
 pub mod notify;
+mod outside;
 mod pins;
 mod plan;
 mod pod;

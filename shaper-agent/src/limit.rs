@@ -16,12 +16,14 @@ use crate::{
     hook::{self, Attached},
     interface::Interface,
     kernel::Kernel,
+    metrics::LimitSnapshot,
     netns::Namespaces,
     plan::Plan,
     queue,
     record::{Owner, Place, Queue, Record},
+    report::interface,
     site::Site,
-    spec::{Direction, Hook, Mode, Settings},
+    spec::{Direction, Hook, Mode, Settings, Target},
     target::CgroupPlace,
 };
 
@@ -283,6 +285,21 @@ impl Limit {
     /// What the program has counted on all CPUs.
     pub(crate) fn counters(&self, kernel: &Kernel) -> Result<Counters, AgentError> {
         kernel.counters(self.slot)
+    }
+
+    /// The limit as it is now, for metrics.
+    pub(crate) fn snapshot(&self, kernel: &Kernel, target: &Target) -> Result<LimitSnapshot, AgentError> {
+        Ok(LimitSnapshot {
+            target: target.clone(),
+            iface: interface(&self.record).0.unwrap_or_default().to_owned(),
+            direction: self.record.direction,
+            mode: self.record.mode,
+            rate_bit_s: self.record.rate_bit_s,
+            burst_bytes: self.record.burst_bytes,
+            in_force: self.check(kernel).is_ok(),
+            debt_seconds: self.debt(kernel)?.as_secs_f64(),
+            counters: self.counters(kernel)?,
+        })
     }
 
     /// How long the container would have to be silent for the bucket to be full again.
