@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::bench::Bench;
 use crate::clock::parse_duration;
 use crate::rate::Rate;
 use crate::vm::guest::MEMORY_MIB;
@@ -49,6 +50,12 @@ pub enum Chore {
     Report {
         /// The directory of the run
         directory: PathBuf,
+    },
+    /// Measure Sluice beside its peers
+    Bench {
+        /// What is measured
+        #[command(subcommand)]
+        what: Bench,
     },
     /// Remove what a killed run-all left: processes, network links, namespace
     Clean,

@@ -1,4 +1,4 @@
-//! Every chore as `cargo xtask …`: run-all, test, setup, build-ebpf, train-demo, render-demo, report, clean,
+//! Every chore as `cargo xtask …`: run-all, test, setup, build-ebpf, bench, train-demo, render-demo, report, clean,
 //! vm.
 //!
 //! This crate builds before any system package is there and drives the other programs as processes.
@@ -14,14 +14,20 @@
 //! - [`steps`]: `cargo xtask test`
 //! - [`vm`]: guest kernels
 //! - [`demo`], [`train`]: how the demo clip and the demo pair are made
+//! - [`bench`]: limits measured beside each other
+//! - [`packet_socket`], [`wire`]: packets as a link receives them, and their lengths on a wire
+//! - [`confine`]: how a started program lives and dies
 //! - [`rate`], [`clock`], [`statistics`], [`interrupt`], [`terminal`]: small things that the above share
 
+pub mod bench;
 pub mod cli;
 pub mod clock;
+pub mod confine;
 pub mod demo;
 pub mod interrupt;
 pub mod machine;
 pub mod packages;
+pub mod packet_socket;
 pub mod rate;
 pub mod report;
 pub mod run;
@@ -32,4 +38,5 @@ pub mod summary;
 pub mod terminal;
 pub mod train;
 pub mod vm;
+pub mod wire;
 pub mod workspace;

@@ -8,7 +8,7 @@ use clap::Parser;
 use xtask::cli::{Chore, Cli};
 use xtask::interrupt::Interrupted;
 use xtask::workspace::Workspace;
-use xtask::{demo, report, run, setup, steps, train, vm};
+use xtask::{bench, demo, report, run, setup, steps, train, vm};
 
 fn main() -> ExitCode {
     match chore(Cli::parse().chore) {
@@ -33,6 +33,7 @@ fn chore(chore: Chore) -> Result<ExitCode> {
         Chore::RenderDemo => demo::render(&Workspace::locate()?),
         Chore::TrainDemo { minutes } => train::train(&Workspace::locate()?, minutes),
         Chore::Report { directory } => report::write(&directory),
+        Chore::Bench { what } => bench::bench(&what),
         Chore::Clean => run::clean(),
         Chore::Vm(chore) => return vm::chore(&chore),
     };

@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use protocol::record::FrameRecord;
 
-use super::confine::confine;
 use super::plan::{Plan, Video};
 use super::samples::while_waiting;
 use super::session::Measured;
+use crate::confine::{Place, confine};
 use crate::interrupt::Interrupt;
 use crate::machine::{Machine, commit};
 use crate::report;
@@ -147,7 +147,7 @@ fn score(
     command.arg("score").arg("--results").arg(plan.out.join("results.jsonl"));
     command.arg("--truth").arg(truth).arg("--video").arg(video).arg("--model").arg(&plan.big);
     command.stdin(Stdio::null()).stdout(File::create(&path)?);
-    confine(&mut command, None);
+    confine(&mut command, Place::Here);
     let mut child = command.spawn().context("cannot run edge-daemon score")?;
     let status = loop {
         if let Some(status) = child.try_wait()? {

@@ -5,19 +5,17 @@
 //! - [`plan`]: what the run will do, checked
 //! - [`rest`]: what it makes, written down so that nothing stays behind
 //! - [`network`], [`netns`], [`forwarding`]: bridge, veth and namespace
-//! - [`programs`], [`part`], [`confine`]: the programs as processes
+//! - [`programs`], [`part`]: the programs as processes
 //! - [`session`]: the run itself, from the first program's start to the last one's end
-//! - [`uplink`], [`packet_socket`]: what passed the limit
+//! - [`uplink`]: what passed the limit
 //! - [`samples`], [`model`]: the edge's counters, the models' metadata
 //! - [`finish`]: results into summary, score and report
 
-pub mod confine;
 pub mod finish;
 pub mod forwarding;
 pub mod model;
 pub mod netns;
 pub mod network;
-pub mod packet_socket;
 pub mod part;
 pub mod plan;
 pub mod programs;

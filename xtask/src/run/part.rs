@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::confine::confine;
 use super::rest::{Lock, Process};
+use crate::confine::{Place, confine};
 use crate::machine::free_space;
 
 /// How many lines of a log an error shows.
@@ -51,7 +51,7 @@ impl Part {
         };
         let ((log, errors), (_, mut printed)) = (make("log")?, make("out")?);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
-        confine(&mut command, namespace);
+        confine(&mut command, namespace.map_or(Place::Here, Place::Container));
         let program = PathBuf::from(command.get_program());
         let mut child =
             command.spawn().with_context(|| format!("cannot start {name} ({})", program.display()))?;

@@ -12,10 +12,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, anyhow};
 
 use super::network::{BRIDGE, HOST_LINK};
-use super::packet_socket::{PacketSocket, Received};
-
-/// Bytes of an Ethernet header. A bridge counts what it receives without it.
-const ETHERNET: u64 = 14;
+use crate::packet_socket::PacketSocket;
+use crate::wire::{ETHERNET, wire_bytes};
 
 /// Counters of both ends of the limit at one moment.
 #[derive(Debug, Clone, Copy, Default)]
@@ -56,10 +54,10 @@ impl Counters {
         }
     }
 
-    /// Bytes that passed with one Ethernet header for each packet; of a segmented packet the kernel counts one
-    /// set of headers only.
+    /// Bytes that passed with one Ethernet header for each packet (a bridge counts what it receives without it); of
+    /// a segmented packet the kernel counts one set of headers only.
     pub fn frame_bytes(&self) -> u64 {
-        self.bytes + ETHERNET * self.passed
+        self.bytes + ETHERNET as u64 * self.passed
     }
 
     /// Packets that the limit took.
@@ -171,65 +169,9 @@ fn trace(
     }
 }
 
-/// Bytes on the wire of `packet`: each segment of an offloaded packet repeats all headers.
-fn wire_bytes(packet: &Received<'_>) -> u64 {
-    let length = packet.length as u64;
-    match header_bytes(packet.headers) {
-        Some(headers) if packet.segment > 0 && packet.length > headers => {
-            let segments = (packet.length - headers).div_ceil(packet.segment);
-            length + (segments as u64 - 1) * headers as u64
-        }
-        _ => length,
-    }
-}
-
-/// Ethernet, IP and transport header bytes of a TCP or UDP packet over IPv4 or IPv6 without extensions.
-fn header_bytes(packet: &[u8]) -> Option<usize> {
-    let link = ETHERNET as usize;
-    let network = packet.get(link..)?;
-    let (protocol, length) = match (packet.get(12..14)?, network.first()?) {
-        ([0x08, 0x00], version) => (*network.get(9)?, usize::from(version & 0x0F) * 4),
-        ([0x86, 0xDD], _) => (*network.get(6)?, 40),
-        _ => return None,
-    };
-    let transport = match protocol {
-        6 => usize::from(network.get(length + 12)? >> 4) * 4,
-        17 => 8,
-        _ => return None,
-    };
-    Some(link + length + transport)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn tcp4() -> Vec<u8> {
-        let mut packet = vec![0; 66];
-        packet[12] = 0x08;
-        packet[14] = 0x45;
-        packet[23] = 6;
-        packet[14 + 20 + 12] = 0x80; // 32 bytes: with time stamps
-        packet
-    }
-
-    #[test]
-    fn each_segment_repeats_the_headers() {
-        let headers = tcp4();
-        let packet = |length, segment| Received { at: None, length, segment, headers: &headers };
-        assert_eq!(header_bytes(&headers), Some(66));
-        assert_eq!(wire_bytes(&packet(1514, 0)), 1514);
-        assert_eq!(wire_bytes(&packet(66 + 2 * 1448, 1448)), 2 * 1514);
-        assert_eq!(wire_bytes(&packet(66 + 2 * 1448 + 1, 1448)), 2 * 1514 + 67);
-    }
-
-    #[test]
-    fn other_packets_count_as_they_are() {
-        let arp = [&[0; 12][..], &[0x08, 0x06], &[0; 28]].concat();
-        assert_eq!(header_bytes(&arp), None);
-        assert_eq!(wire_bytes(&Received { at: None, length: 42, segment: 0, headers: &arp }), 42);
-        assert_eq!(header_bytes(&tcp4()[..30]), None);
-    }
 
     #[test]
     fn counters_subtract() {

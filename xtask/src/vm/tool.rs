@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::confine::{Place, confine};
 use crate::interrupt::Interrupt;
-use crate::run::confine::confine;
 
 /// How often a running tool is looked at.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -24,7 +24,7 @@ pub(super) fn run(mut command: Command, interrupt: &Interrupt) -> Result<()> {
     let name = command.get_program().display().to_string();
     let stderr = io::stderr().as_fd().try_clone_to_owned().context("cannot copy standard error")?;
     command.stdin(Stdio::null()).stdout(stderr);
-    confine(&mut command, None);
+    confine(&mut command, Place::Here);
     let mut child = command.spawn().with_context(|| missing(&name))?;
     loop {
         if let Some(status) = child.try_wait().with_context(|| format!("cannot wait for {name}"))? {
@@ -50,7 +50,7 @@ pub(super) fn run(mut command: Command, interrupt: &Interrupt) -> Result<()> {
 pub(super) fn read(mut command: Command) -> Result<String> {
     let name = command.get_program().display().to_string();
     command.stdin(Stdio::null());
-    confine(&mut command, None);
+    confine(&mut command, Place::Here);
     let output = command.output().with_context(|| missing(&name))?;
     if !output.status.success() {
         bail!(

@@ -13,6 +13,8 @@ use nix::sys::time::TimeSpec;
 const OFFLOAD_HEADER: usize = 10;
 /// Enough of a packet for its Ethernet, IP (v6) and TCP headers with all options.
 const HEADERS: usize = 192;
+/// How much the kernel may keep for a reader that comes late: a tenth of a second at some gigabits a second.
+const BUFFER: usize = 64 << 20;
 
 /// A packet socket on one link.
 #[derive(Debug)]
@@ -54,7 +56,7 @@ impl PacketSocket {
         socket.set(libc::PACKET_VNET_HDR)?;
         socket.set(libc::PACKET_IGNORE_OUTGOING)?;
         setsockopt(&socket.fd, sockopt::ReceiveTimestampns, &true)?;
-        setsockopt(&socket.fd, sockopt::RcvBufForce, &(8 << 20))?;
+        setsockopt(&socket.fd, sockopt::RcvBufForce, &BUFFER)?;
         // SAFETY: sockaddr_ll is plain data for which all zeroes is a value.
         let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
         address.sll_family = libc::AF_PACKET as u16;
