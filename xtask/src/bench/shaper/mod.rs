@@ -2,37 +2,61 @@
 //!
 //! # Layout
 //!
-//! - [`options`]: the command line
-//! - [`contender`], [`tool`]: the limits, and the programs that hold some of them
-//! - [`pair`]: the path that is limited
-//! - [`upload`], [`tcp_info`], [`ping`]: what is sent over it
+//! - [`options`], [`settings`]: the command line, and what it means on a kernel
+//! - [`contender`], [`limit`]: the limits, and how each is put in force; [`programs`], [`tool`]: the programs that
+//!   hold some of them
+//! - [`part`], [`cell`], [`plan`]: what is measured, and what of it at the same time
+//! - [`pair`]: the path that is limited; [`lane`]: a path made ready
+//! - [`upload`], [`tcp_info`], [`ping`], [`flood`]: what is sent over it
 //! - [`trace`], [`coverage`]: what comes out behind the limit
-//! - [`cpu`]: what it costs
-//! - [`measure`]: one measurement
+//! - [`traffic`], [`change`], [`program`], [`cpu`]: what that tells
+//! - [`session`]: the measurements on this kernel; [`guest`]: on another one
+//! - [`results`], [`table`], [`view`], [`blocks`], [`ratios`]: what is printed and written
 
+pub mod blocks;
+pub mod cell;
+pub mod change;
 pub mod contender;
 pub mod coverage;
 pub mod cpu;
-pub mod measure;
+pub mod flood;
+pub mod guest;
+pub mod lane;
+pub mod limit;
 pub mod options;
 pub mod pair;
+pub mod part;
 pub mod ping;
+pub mod plan;
+pub mod program;
+pub mod programs;
+pub mod ratios;
+pub mod results;
+pub mod session;
+pub mod settings;
+pub mod table;
 pub mod tcp_info;
 pub mod tool;
 pub mod trace;
+pub mod traffic;
 pub mod upload;
+pub mod view;
 
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 
-use crate::interrupt::Interrupt;
-use crate::machine;
+use crate::interrupt::{Interrupt, Interrupted};
+use crate::machine::{self, Machine};
+use crate::terminal::stage;
 use crate::workspace::Workspace;
-use contender::{Contender, Programs};
-use measure::{Load, measure};
-use options::Options;
-use pair::Path;
+use options::{Options, Where};
+use part::Part;
+use plan::Batch;
+use programs::Programs;
+use results::{NotHere, OnKernel, Results, VERSION};
+use settings::Settings;
 
 /// The packages whose programs take part.
 const PACKAGES: [&str; 2] = ["shaper-agent", "bench-peer"];
@@ -41,81 +65,84 @@ const PACKAGES: [&str; 2] = ["shaper-agent", "bench-peer"];
 ///
 /// # Errors
 ///
-/// If the machine cannot hold the measurement.
+/// If the machine cannot hold the measurement; [`Interrupted`] after Ctrl-C, when what was measured until then has
+/// been printed and written all the same.
 pub fn run(options: &Options) -> Result<()> {
     machine::require_root()?;
     let interrupt = Interrupt::register()?;
-    let directory = match &options.programs {
-        Some(directory) => directory.clone(),
-        None => {
-            let workspace = Workspace::locate()?;
-            crate::setup::toolchain(&workspace)?;
-            workspace.build_release(&PACKAGES)?;
-            workspace.target().join("release")
-        }
-    };
+    let (directory, commit) = programs(options)?;
     let [agent, peer] = PACKAGES.map(|name| directory.join(name));
     let programs = Programs::new(agent, peer, options.wondershaper.clone())?;
-    let contenders: Vec<Contender> =
-        Contender::all().filter(|each| options.only.is_empty() || options.only.contains(each)).collect();
-    let path = Path { family: options.family, ecn: options.ecn, delay: Duration::ZERO };
-    std::thread::scope(|scope| {
-        let mut jobs = Vec::new();
-        for contender in contenders {
-            for rate in options.rates.iter().filter_map(|rate| rate.bit_s()) {
-                for cc in &options.cc {
-                    let duration = Duration::from_secs(options.seconds);
-                    for small_packets in [false, true] {
-                        let (programs, interrupt) = (&programs, &interrupt);
-                        jobs.push(scope.spawn(move || {
-                            let load =
-                                Load { congestion: vec![cc.clone()], small_packets, duration, trace: true };
-                            let result = measure(contender, rate, path, &load, programs, interrupt);
-                            (contender, rate, cc, result)
-                        }));
-                    }
-                }
+    let started = protocol::time::rfc3339(SystemTime::now());
+    let mut results = Results { version: VERSION, started, commit, kernels: Vec::new(), interrupted: false };
+    for &place in &options.kernel {
+        let settings = Settings::new(options, place);
+        let on_kernel = match place {
+            Where::Host => here(&settings, &programs, &interrupt),
+            Where::Guest(kernel) => {
+                stage(&format!("under the kernel {kernel}"));
+                let takes = takes(&plan::plan(&settings, &settings.contenders));
+                guest::measure(kernel, &settings, options, &directory, takes, &interrupt)
             }
-        }
-        println!(
-            "{:13} {:>8} {:6} {:>8} {:>7} {:>8} {:>6} {:>9} {:>25} {:>25}",
-            "limit",
-            "rate",
-            "cc",
-            "payload",
-            "retrans",
-            "srtt ms",
-            "1st s",
-            "above",
-            "tcp p50/p99/max ms",
-            "udp p50/p99/max ms"
-        );
-        for job in jobs {
-            let Ok((contender, rate, cc, result)) = job.join() else { continue };
-            let rate = crate::rate::Rate::Limit(rate).to_string();
-            match result {
-                Ok(traffic) => println!("{contender:13} {rate:>8} {cc:6} {}", line(&traffic)),
-                Err(error) => println!("{contender:13} {rate:>8} {cc:6} not here: {error:#}"),
+        };
+        match on_kernel {
+            Ok(on_kernel) => results.kernels.push(on_kernel),
+            Err(_) if interrupt.is_set() => break,
+            // A machine without guests still has its own kernel's figures.
+            Err(error) if place != Where::Host && !results.kernels.is_empty() => {
+                println!("not here: {place}: {error:#}");
+                let machine = Machine::read();
+                let not_here = vec![NotHere { what: place.to_string(), why: format!("{error:#}") }];
+                results.kernels.push(OnKernel {
+                    place: place.to_string(),
+                    machine,
+                    not_here,
+                    outcomes: Vec::new(),
+                });
             }
+            Err(error) => return Err(error),
         }
-    });
-    Ok(())
+    }
+    results.interrupted = interrupt.is_set();
+    if let Some(path) = &options.json {
+        results.write(path)?;
+    }
+    if results.interrupted { Err(Interrupted.into()) } else { Ok(()) }
 }
 
-fn line(traffic: &measure::Traffic) -> String {
-    let trips = |trips: Option<measure::RoundTrips>| {
-        trips.map_or(String::new(), |trips| {
-            format!("{:.1} {:.1} {:.1}", trips.p50_ms, trips.p99_ms, trips.max_ms)
-        })
-    };
-    format!(
-        "{:>7.2}% {:>6.2}% {:>8.1} {:>6.2} {:>9.0} {:>25} {:>25}",
-        traffic.payload_of_ceiling.unwrap_or_default() * 100.0,
-        traffic.retransmitted_share * 100.0,
-        traffic.flows.first().map_or(0.0, |flow| flow.srtt_ms),
-        traffic.first_second_of_rate.unwrap_or_default(),
-        traffic.above_burst_bytes.unwrap_or_default(),
-        trips(traffic.small_tcp),
-        trips(traffic.small_udp),
-    )
+/// The directory of the programs, built if the user names none, and the checkout's commit.
+fn programs(options: &Options) -> Result<(PathBuf, Option<String>)> {
+    if let Some(directory) = &options.programs {
+        return Ok((directory.clone(), None));
+    }
+    let workspace = Workspace::locate()?;
+    crate::setup::toolchain(&workspace)?;
+    workspace.build_release(&PACKAGES)?;
+    Ok((workspace.target().join("release"), machine::commit(workspace.root())))
+}
+
+/// Measures on the kernel that this program runs on, and prints.
+fn here(settings: &Settings, programs: &Programs, interrupt: &Interrupt) -> Result<OnKernel> {
+    let machine = Machine::read();
+    stage(&format!("kernel {}, {} with {} CPUs", machine.kernel, machine.cpu, machine.cpus));
+    let (contenders, mut not_here) = session::probe(&settings.contenders, programs)?;
+    let mut settings = settings.clone();
+    if settings.parts.contains(&Part::Delay)
+        && let Some(why) = session::probe_delay()
+    {
+        settings.parts.retain(|part| *part != Part::Delay);
+        not_here.push(why);
+    }
+    for NotHere { what, why } in &not_here {
+        println!("   not here: {what}: {why}");
+    }
+    let batches = plan::plan(&settings, &contenders);
+    let outcomes = session::measure(&batches, programs, interrupt);
+    let on_kernel = OnKernel { place: Where::Host.to_string(), machine, not_here, outcomes };
+    print!("{}", blocks::text(&on_kernel));
+    Ok(on_kernel)
+}
+
+fn takes(batches: &[Batch]) -> Duration {
+    batches.iter().map(Batch::takes).sum()
 }

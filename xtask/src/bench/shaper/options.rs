@@ -1,12 +1,16 @@
 //! The command line of `cargo xtask bench shaper`.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::contender::Contender;
 use super::pair::Family;
+use super::part::Part;
 use crate::rate::Rate;
+use crate::vm::kernel::Kernel;
 
 /// What `bench shaper` measures.
 #[derive(Debug, Clone, Args)]
@@ -14,22 +18,28 @@ pub struct Options {
     /// Only these: shape, police, tbf, htb-fq-codel, cni, cilium, wondershaper, unlimited
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub only: Vec<Contender>,
-    /// The rates
-    #[arg(long, value_name = "RATES", value_delimiter = ',', default_value = "64kbit,1mbit,10mbit,100mbit,1gbit", value_parser = limited)]
+    /// Only these parts of the table [default: all that belong to a kernel]
+    #[arg(long, value_name = "PARTS", value_delimiter = ',', value_enum)]
+    pub parts: Vec<Part>,
+    /// The rates [default: 64kbit,1mbit,10mbit,100mbit,1gbit, in guests up to 100mbit]
+    #[arg(long, value_name = "RATES", value_delimiter = ',', value_parser = limited)]
     pub rates: Vec<Rate>,
-    /// The congestion controls
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "cubic,bbr")]
+    /// The senders' congestion controls [default: cubic,bbr]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub cc: Vec<String>,
-    /// How long each upload of one flow runs
-    #[arg(long, value_name = "N", default_value_t = 30)]
-    pub seconds: u64,
-    /// The version of the Internet Protocol
-    #[arg(long, value_enum, default_value = "4")]
-    pub family: Family,
-    /// Negotiate ECN on the measured connections
+    /// How long each upload runs, in seconds [default: 60 up to 1mbit, 30 up to 10mbit, 20 above]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=3600))]
+    pub seconds: Option<u64>,
+    /// Versions of the Internet Protocol
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "4")]
+    pub family: Vec<Family>,
+    /// The kernels: `host` for the machine's own, or guests such as uml612, which has what the machine's may lack
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "host,uml612")]
+    pub kernel: Vec<Where>,
+    /// Fewer rates, shorter uploads and cubic only: about four minutes in all
     #[arg(long)]
-    pub ecn: bool,
-    /// Write the results as JSON too
+    pub quick: bool,
+    /// Write the results as JSON too (docs/schema/bench-shaper.schema.json)
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// The `wondershaper` script (github.com/magnific0/wondershaper); without it wondershaper is left out
@@ -40,9 +50,54 @@ pub struct Options {
     pub programs: Option<PathBuf>,
 }
 
+/// The kernel that measurements run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Where {
+    /// The machine's own.
+    Host,
+    /// A guest's.
+    Guest(Kernel),
+}
+
+impl FromStr for Where {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "host" {
+            return Ok(Self::Host);
+        }
+        Kernel::from_str(text, false).map(Self::Guest).map_err(|_| {
+            let guests: Vec<&str> = Kernel::ALL.iter().map(|kernel| kernel.name()).collect();
+            format!("no kernel is called `{text}`: there are host, {}", guests.join(", "))
+        })
+    }
+}
+
+impl fmt::Display for Where {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("host"),
+            Self::Guest(kernel) => kernel.fmt(f),
+        }
+    }
+}
+
 fn limited(text: &str) -> Result<Rate, String> {
     match text.parse()? {
         Rate::Unlimited => Err("a limit needs a rate; `--only unlimited` measures without one".into()),
         rate => Ok(rate),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_by_name() {
+        assert_eq!("host".parse(), Ok(Where::Host));
+        assert_eq!("uml612".parse(), Ok(Where::Guest(Kernel::Uml612)));
+        assert!("vm".parse::<Where>().unwrap_err().contains("uml612"));
+        assert!(limited("unlimited").is_err());
     }
 }

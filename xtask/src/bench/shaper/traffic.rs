@@ -1,38 +1,17 @@
-//! One measurement of traffic through one limit: make a path, limit it, send, look behind the limit.
+//! What an upload through a limit tells.
 
-use std::time::{Duration, Instant};
-
-use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::contender::{Contender, Limit, Programs};
-use super::cpu;
-use super::pair::{Pair, Path};
-use super::ping::{Answers, Ping};
-use super::trace::{Trace, Tracer};
-use super::upload::{Sent, Upload};
-use crate::interrupt::Interrupt;
-use crate::statistics::{jain, percentile, window_excess};
+use super::lane::Sending;
+use super::ping::Answers;
+use super::trace::Trace;
+use super::upload::Sent;
+use crate::statistics::{bytes_between, jain, percentile, window_excess};
 
 /// Seconds at the start that rates leave out: the burst, and TCP finding its pace.
 pub const SETTLING_S: f64 = 5.0;
 /// Bytes of a full Ethernet frame at an MTU of 1500.
 const FRAME: f64 = 1514.0;
-/// How often an interruption is looked for.
-const STEP: Duration = Duration::from_millis(100);
-
-/// What is sent.
-#[derive(Debug, Clone)]
-pub struct Load {
-    /// The congestion control of each upload.
-    pub congestion: Vec<String>,
-    /// Whether small packets go back and forth beside them.
-    pub small_packets: bool,
-    /// For how long.
-    pub duration: Duration,
-    /// Whether every packet behind the limit is looked at. Without it the processor has less to do.
-    pub trace: bool,
-}
 
 /// What was measured. Figures that the kind of measurement does not give are left out.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -67,7 +46,7 @@ pub struct Traffic {
     /// The most bytes by which any window of the trace exceeds rate times its length.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worst_window_bytes: Option<f64>,
-    /// The burst that the limit says it allows.
+    /// The burst that the limit says it allows, without what it keeps for small packets beyond that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst_bytes: Option<u64>,
     /// `worst_window_bytes - burst_bytes`: above zero the limit let more through than it promises.
@@ -82,6 +61,8 @@ pub struct Traffic {
     /// Processor seconds of the whole machine that each gigabyte of payload cost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_s_per_gb: Option<f64>,
+    /// How many processors were busy with other things just before; what they cost is in `cpu_s_per_gb` too.
+    pub background_cpus: f64,
     /// Packets that the trace missed; if not 0, what comes from the trace is too low.
     pub trace_lost: u64,
     /// Payload bytes that the receiving programs got.
@@ -90,7 +71,8 @@ pub struct Traffic {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traced_bytes: Option<u64>,
     /// From the start of the limit's program or command until the limit was in force, in milliseconds.
-    pub attach_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attach_ms: Option<f64>,
 }
 
 /// One upload.
@@ -125,70 +107,43 @@ pub struct RoundTrips {
     pub max_ms: f64,
 }
 
-/// Measures `load` on a path of its own through the contender's limit of `rate` bit/s.
-///
-/// # Errors
-///
-/// If the path or the limit cannot be made, or a part of the measurement fails;
-/// [`Interrupted`](crate::interrupt::Interrupted) after a signal.
-pub fn measure(
-    contender: Contender,
-    rate: u64,
-    path: Path,
-    load: &Load,
-    programs: &Programs,
-    interrupt: &Interrupt,
-) -> Result<Traffic> {
-    let pair = Pair::create(path)?;
-    let limit = Limit::set(contender, &pair, rate, programs)?;
-    let tracer = load.trace.then(|| Tracer::start(&pair)).transpose()?;
-    let upload = Upload::start(&pair, &load.congestion)?;
-    let (begin, cpu) = (Instant::now(), cpu::busy()?);
-    let ping = load.small_packets.then(|| Ping::start(&pair)).transpose()?;
-    while begin.elapsed() < load.duration {
-        interrupt.check()?;
-        std::thread::sleep(STEP.min(load.duration.saturating_sub(begin.elapsed())));
-    }
-    // The small packets stop first, so that all of them had bulk beside them.
-    let answers = ping.map(Ping::finish).transpose()?;
-    let (seconds, cpu) = (begin.elapsed().as_secs_f64(), cpu::busy()?.saturating_sub(cpu));
-    let sent = upload.finish()?;
-    let trace = tracer.map(Tracer::finish).transpose()?;
-    let mut traffic = Traffic {
-        seconds,
-        attach_ms: limit.attach.as_secs_f64() * 1e3,
-        burst_bytes: limit.burst,
-        received_bytes: sent.iter().map(|sent| sent.received).sum(),
-        ..Traffic::default()
-    };
-    limit.remove()?;
-    let limited = (contender != Contender::Unlimited).then_some(rate);
-    traffic.judge_flows(&sent, trace.as_ref());
-    match &trace {
-        Some(trace) => traffic.judge_trace(trace, limited),
-        None => {
-            let gigabytes = traffic.received_bytes as f64 / 1e9;
-            traffic.cpu_s_per_gb = (gigabytes > 0.0).then(|| cpu.as_secs_f64() / gigabytes);
-        }
-    }
-    if let (Some(rate), Some(mss)) = (limited, sent.iter().map(|sent| sent.info.mss).max()) {
-        let ceiling = rate as f64 * f64::from(mss) / FRAME;
-        traffic.ceiling_bit_s = Some(ceiling);
-        traffic.payload_of_ceiling = Some(traffic.payload_bit_s / ceiling);
-    }
-    if let Some([tcp, udp]) = answers {
-        traffic.small_tcp = RoundTrips::of(&tcp);
-        traffic.small_udp = RoundTrips::of(&udp);
-    }
-    Ok(traffic)
-}
-
 /// From which second to which rates are taken.
 fn settled(seconds: f64) -> (f64, f64) {
     (SETTLING_S.min(seconds / 2.0), seconds)
 }
 
 impl Traffic {
+    /// Judges what was sent through a limit of `rate` bit/s (if there was one) that allows `burst` bytes at once (if it
+    /// says so).
+    pub fn judge(sending: &Sending, trace: Option<&Trace>, rate: Option<u64>, burst: Option<u64>) -> Self {
+        let sent = &sending.sent;
+        let mut traffic = Self {
+            seconds: sending.seconds,
+            burst_bytes: burst,
+            background_cpus: sending.background_cpus,
+            received_bytes: sent.iter().map(|sent| sent.received).sum(),
+            ..Self::default()
+        };
+        traffic.judge_flows(sent, trace);
+        match trace {
+            Some(trace) => traffic.judge_trace(trace, rate),
+            None => {
+                let gigabytes = traffic.received_bytes as f64 / 1e9;
+                traffic.cpu_s_per_gb = (gigabytes > 0.0).then(|| sending.cpu.as_secs_f64() / gigabytes);
+            }
+        }
+        if let (Some(rate), Some(mss)) = (rate, sent.iter().map(|sent| sent.info.mss).max()) {
+            let ceiling = rate as f64 * f64::from(mss) / FRAME;
+            traffic.ceiling_bit_s = Some(ceiling);
+            traffic.payload_of_ceiling = Some(traffic.payload_bit_s / ceiling);
+        }
+        if let Some([tcp, udp]) = &sending.answers {
+            traffic.small_tcp = RoundTrips::of(tcp);
+            traffic.small_udp = RoundTrips::of(udp);
+        }
+        traffic
+    }
+
     /// What the uploads' own counters and their share of the trace tell.
     fn judge_flows(&mut self, sent: &[Sent], trace: Option<&Trace>) {
         let (from, to) = settled(self.seconds);
@@ -235,7 +190,7 @@ impl Traffic {
         let packets: Vec<(f64, u64)> =
             trace.packets.iter().map(|packet| (packet.at, u64::from(packet.wire))).collect();
         let start = first_payload(trace);
-        let first = crate::statistics::bytes_between(&packets, start, start + 1.0);
+        let first = bytes_between(&packets, start, start + 1.0);
         self.first_second_bytes = Some(first);
         self.first_second_of_rate = Some(first as f64 / bytes_s);
         let worst = window_excess(&packets, bytes_s);
