@@ -51,7 +51,7 @@ pub fn require_root() -> Result<()> {
     }
     let arguments: Vec<String> = std::env::args().skip(1).map(|argument| quoted(&argument)).collect();
     bail!(
-        "run-all makes network namespaces and loads eBPF programs, which needs root. Nothing was done. Use:\n    \
+        "this makes network namespaces and loads eBPF programs, which needs root. Nothing was done. Use:\n    \
          sudo env \"PATH=$PATH\" \"HOME=$HOME\" cargo xtask {}",
         arguments.join(" ")
     );

@@ -22,6 +22,8 @@ const SKIPPED: &str = "SKIPPED: ";
 /// Beginnings of the reasons for which a test may be skipped on the project's own CI machine, where all else
 /// must run: nothing there can do these.
 const ALLOWED_IN_CI: [&str; 1] = ["no CUDA device"];
+/// The packages of kernel programs, which are outside of the workspace.
+const KERNEL_PROGRAMS: [&str; 2] = ["shaper-ebpf", "crates/bench-peer/ebpf"];
 /// The end-to-end run's rate and length.
 const RATE: &str = "64kbit";
 const DURATION: &str = "20s";
@@ -130,11 +132,15 @@ fn guest_kernels() -> Result<Vec<String>> {
     vm::setup::setup(&Home::locate()?, &Kernel::ALL, &Interrupt::default()).map(|()| Vec::new())
 }
 
-/// Runs cargo in the kernel programs' own package.
+/// Runs cargo in the kernel programs' own packages.
 fn in_kernel_programs(workspace: &Workspace, words: &[&str]) -> Result<Vec<String>> {
-    let mut command = workspace.cargo();
-    command.current_dir(workspace.root().join("shaper-ebpf")).args(words);
-    watched(command)
+    let mut reasons = Vec::new();
+    for package in KERNEL_PROGRAMS {
+        let mut command = workspace.cargo();
+        command.current_dir(workspace.root().join(package)).args(words);
+        reasons.extend(watched(command)?);
+    }
+    Ok(reasons)
 }
 
 /// Runs `command` with its output on the terminal, and collects the reasons of skipped tests.

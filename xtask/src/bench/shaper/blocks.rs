@@ -139,25 +139,31 @@ fn small(view: View<'_>) -> Table {
     table
 }
 
-/// Jain's index and the smallest share.
+/// Jain's index, the smallest share, and the worst window of all uploads together.
 fn fair(view: View<'_>) -> Table {
     let columns = view.columns(Part::Fair);
     let heads = vec![
-        columns.iter().flat_map(|column| [column.congestion(), column.congestion()]).collect(),
-        columns.iter().flat_map(|_| ["Jain".to_owned(), "least".to_owned()]).collect(),
+        columns.iter().flat_map(|column| vec![column.congestion(); 3]).collect(),
+        columns.iter().flat_map(|_| ["Jain", "least", "above"].map(str::to_owned)).collect(),
     ];
     let rate = columns.first().map_or(String::new(), Column::rate);
-    let title =
-        format!("four uploads sharing {rate}: Jain's index, and the smallest upload against an equal share");
+    let title = format!(
+        "four uploads sharing {rate}: Jain's index, the smallest upload against an equal share, and bytes of the worst \
+         window above the burst"
+    );
     let mut table = Table::new(&title, heads);
     for row in view.rows() {
         let values = columns.iter().flat_map(|column| {
+            let two_digits =
+                |figure: Figure| view.figure(row, column, figure).map(|value| format!("{value:.2}"));
+            let above = view.figure(row, column, |traffic| traffic.above_burst_bytes);
             [
-                view.figure(row, column, |traffic| traffic.jain),
-                view.figure(row, column, |traffic| traffic.smallest_share),
+                two_digits(|traffic| traffic.jain),
+                two_digits(|traffic| traffic.smallest_share),
+                above.map(|bytes| format!("{bytes:+.0}")),
             ]
         });
-        table.row(&row.name(), values.map(|value| value.map(|value| format!("{value:.2}"))).collect());
+        table.row(&row.name(), values.collect());
     }
     table
 }

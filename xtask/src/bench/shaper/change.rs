@@ -50,6 +50,9 @@ pub struct Change {
 ///
 /// If the path or the limit cannot be made, or an order fails.
 pub fn measure(cell: &Cell, programs: &Programs, interrupt: &Interrupt) -> Result<Finding> {
+    if let Some(why) = Limit::fixed(cell.limit, programs) {
+        return Ok(Finding::NotHere(why.into()));
+    }
     let pair = Pair::create(cell.path())?;
     // What the limit allows at once at the lower rate: it says so when it is set.
     let lower = Limit::set(cell.limit, &pair, LOW, programs)?;
@@ -66,9 +69,7 @@ pub fn measure(cell: &Cell, programs: &Programs, interrupt: &Interrupt) -> Resul
     let flood = Flood::start(&pair, SENT)?;
     hold(interrupt)?;
     let down = now();
-    if let Some(why) = limit.change(cell.limit, &pair, LOW, programs)? {
-        return Ok(Finding::NotHere(why.into()));
-    }
+    limit.change(cell.limit, &pair, LOW, programs)?;
     let order = now().saturating_sub(down);
     hold(interrupt)?;
     let up = now();

@@ -44,23 +44,37 @@ impl Limit {
         Ok(limit)
     }
 
-    /// Changes its rate to `rate` (bit/s) while it is in force. `Some` is why this contender cannot do that.
+    /// Why this contender cannot change a rate that is in force, if it cannot.
+    pub fn fixed(contender: Contender, programs: &Programs) -> Option<&'static str> {
+        match contender {
+            Contender::Police | Contender::Shape if !programs.has_set => {
+                Some("this shaper-agent has no command `set`")
+            }
+            Contender::Cni => Some("the plugin sets a rate only when it adds a container"),
+            Contender::Wondershaper => Some("it has to be cleared and set anew"),
+            Contender::Unlimited => Some("there is no limit"),
+            Contender::Police
+            | Contender::Shape
+            | Contender::Cilium
+            | Contender::Tbf
+            | Contender::HtbFqCodel => None,
+        }
+    }
+
+    /// Changes its rate to `rate` (bit/s) while it is in force.
     ///
     /// # Errors
     ///
-    /// If it should be able to and fails.
+    /// If the contender cannot do that ([`Limit::fixed`]), or fails.
     pub fn change(
         &mut self,
         contender: Contender,
         pair: &Pair,
         rate: u64,
         programs: &Programs,
-    ) -> Result<Option<&'static str>> {
+    ) -> Result<()> {
         let burst = burst(rate);
         match contender {
-            Contender::Police | Contender::Shape if !programs.has_set => {
-                return Ok(Some("this shaper-agent has no command `set`"));
-            }
             Contender::Police | Contender::Shape => {
                 let rate = Rate::Limit(rate).to_string();
                 let mut command = pair.host.command(&programs.agent)?;
@@ -68,23 +82,23 @@ impl Limit {
                 if !output.status.success() {
                     bail!("shaper-agent set failed: {}", String::from_utf8_lossy(&output.stderr).trim());
                 }
+                Ok(())
             }
             Contender::Cilium => {
                 let tool = self.tool.as_mut().context("no program holds the limit")?;
                 tool.tell(&rate.to_string())?;
-                tool.wait_for("changed")?;
+                tool.wait_for("changed").map(drop)
             }
             Contender::Tbf => pair.container.call(&format!(
                 "tc qdisc change dev {CONTAINER_LINK} root tbf rate {rate}bit burst {burst} latency 400ms"
-            ))?,
+            )),
             Contender::HtbFqCodel => pair.container.call(&format!(
                 "tc class change dev {CONTAINER_LINK} parent 1: classid 1:1 htb rate {rate}bit burst {burst} cburst {burst}"
-            ))?,
-            Contender::Cni => return Ok(Some("the plugin sets a rate only when it adds a container")),
-            Contender::Wondershaper => return Ok(Some("it has to be cleared and set anew")),
-            Contender::Unlimited => return Ok(Some("there is no limit")),
+            )),
+            Contender::Cni | Contender::Wondershaper | Contender::Unlimited => {
+                bail!("the rate of {contender} cannot be changed")
+            }
         }
-        Ok(None)
     }
 
     /// Removes it, if it does not go with the pair.

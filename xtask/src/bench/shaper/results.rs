@@ -70,3 +70,118 @@ impl Results {
         serde_json::from_slice(&text).with_context(|| format!("{} has another form", path.display()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::bench::shaper::cell::{Cell, Finding};
+    use crate::bench::shaper::change::Change;
+    use crate::bench::shaper::contender::Contender;
+    use crate::bench::shaper::pair::Family;
+    use crate::bench::shaper::part::Part;
+    use crate::bench::shaper::program::Timing;
+    use crate::bench::shaper::traffic::{Flow, RoundTrips, Traffic};
+
+    fn traffic() -> Traffic {
+        let trips = RoundTrips { count: 3, unanswered: 0, p50_ms: 1.0, p99_ms: 2.0, max_ms: 3.0 };
+        let flow = Flow {
+            congestion: "cubic".into(),
+            payload_bit_s: 1.0,
+            segments_out: 2,
+            retransmitted: 1,
+            srtt_ms: 1.0,
+            marked: 0,
+        };
+        Traffic {
+            ceiling_bit_s: Some(1.0),
+            payload_of_ceiling: Some(1.0),
+            flows: vec![flow],
+            jain: Some(1.0),
+            smallest_share: Some(1.0),
+            first_second_bytes: Some(1),
+            first_second_of_rate: Some(1.0),
+            worst_window_bytes: Some(1.0),
+            burst_bytes: Some(1),
+            above_burst_bytes: Some(0.0),
+            small_tcp: Some(trips),
+            small_udp: Some(trips),
+            cpu_s_per_gb: Some(1.0),
+            traced_bytes: Some(1),
+            attach_ms: Some(1.0),
+            ..Traffic::default()
+        }
+    }
+
+    fn results() -> Results {
+        let cell = |limit, part| Cell {
+            part,
+            limit,
+            rate_bit_s: 64_000,
+            family: Family::V4,
+            congestion: vec!["cubic".into()],
+            ecn: false,
+            delay_ms: 0,
+            seconds: 5,
+        };
+        let change = Change { high_bit_s: 2, low_bit_s: 1, down_ms: Some(1.0), up_ms: None, order_ms: 1.0 };
+        let findings = [
+            Finding::Traffic(Box::new(traffic())),
+            Finding::Traffic(Box::default()),
+            Finding::Change(change),
+            Finding::Program(Timing { pass_ns: 60.0, exceed_ns: 61.0 }),
+            Finding::NotHere("no such thing".into()),
+            Finding::Failed("no connection".into()),
+        ];
+        let parts = [
+            Part::Rate,
+            Part::Small,
+            Part::Fair,
+            Part::Ecn,
+            Part::Delay,
+            Part::Change,
+            Part::Cpu,
+            Part::Program,
+        ];
+        let each = Contender::all().flat_map(|limit| parts.map(|part| cell(limit, part)));
+        let outcomes = each
+            .zip(findings.iter().cycle())
+            .map(|(cell, finding)| Outcome { cell, finding: finding.clone() })
+            .collect();
+        let not_here = vec![NotHere { what: "delay".into(), why: "no netem".into() }];
+        let on_host = OnKernel { place: "host".into(), machine: Machine::read(), not_here, outcomes };
+        Results {
+            version: VERSION,
+            started: "2026-01-02T03:04:05Z".into(),
+            commit: None,
+            kernels: vec![on_host],
+            interrupted: false,
+        }
+    }
+
+    #[test]
+    fn results_are_what_their_schema_says() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schema/bench-shaper.schema.json");
+        let schema: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        jsonschema::meta::validate(&schema).unwrap();
+        let schema = jsonschema::validator_for(&schema).unwrap();
+        let full = serde_json::to_value(results()).unwrap();
+        let errors: Vec<String> = schema.iter_errors(&full).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        let mut wrong = full;
+        wrong["kernels"][0]["outcomes"][0]["another"] = 1.into();
+        assert!(!schema.is_valid(&wrong));
+    }
+
+    #[test]
+    fn what_is_written_can_be_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("results.json");
+        let results = results();
+        results.write(&path).unwrap();
+        let again = Results::read(&path).unwrap();
+        assert_eq!(serde_json::to_value(again).unwrap(), serde_json::to_value(results).unwrap());
+        assert!(!crate::bench::shaper::blocks::text(&Results::read(&path).unwrap().kernels[0]).is_empty());
+    }
+}
