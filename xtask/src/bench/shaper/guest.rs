@@ -10,7 +10,8 @@ use super::options::Options;
 use super::results::{OnKernel, Results};
 use super::settings::Settings;
 use crate::interrupt::Interrupt;
-use crate::vm::guest::{End, Guest};
+use crate::vm::end::End;
+use crate::vm::guest::Guest;
 use crate::vm::kernel::Kernel;
 
 /// The guest's memory: some hundred megabytes of trace at the highest rates.
