@@ -14,7 +14,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use crate::{busybox, cgroups, eventually};
+use crate::{busybox, cgroups, eventually, processes};
 
 /// The only image: busybox with all its applets.
 pub const IMAGE: &str = "busybox";
@@ -42,8 +42,8 @@ pub enum Unified {
     Hidden,
 }
 
-/// An engine. When it is dropped its containers, its network and its files go, too; they do as well when the test is
-/// killed, but for the files.
+/// An engine. When it is dropped, all that belongs to it goes, too. When the test is killed, the engine and its containers
+/// end; the next engine of the same tag removes the rest, but for the files.
 pub struct Docker {
     directory: TempDir,
     tag: String,
@@ -123,6 +123,7 @@ impl Docker {
             // Neither the machine's firewall nor its forwarding is touched. vfs works on every file system.
             .args(["--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"])
             .args(["--ip-masq=false", "--userland-proxy=false", "--storage-driver", "vfs"])
+            .args(["--shutdown-timeout", "1"])
             .args(["--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", &self.parent_cgroup()])
             .current_dir(path)
             .stdin(Stdio::null())
@@ -302,9 +303,7 @@ impl Drop for Docker {
             }
         }
         let _ = self.stop_engine();
-        for process in processes_below(self.directory.path()) {
-            let _ = kill(process, Signal::SIGKILL);
-        }
+        processes::kill_below(self.directory.path());
         self.remove_rest();
     }
 }
@@ -317,26 +316,4 @@ fn client() -> &'static str {
 
 fn text(path: &Path) -> Result<&str> {
     path.to_str().context("the test's own paths are UTF-8")
-}
-
-/// The processes that were started with a path below `directory`, which is the test's own: containerd and its shims; and
-/// their children, the containers.
-fn processes_below(directory: &Path) -> Vec<Pid> {
-    let directory = directory.as_os_str().as_encoded_bytes();
-    let processes: Vec<(i32, i32, bool)> = fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let pid = entry.file_name().to_str()?.parse().ok()?;
-            let line = fs::read(entry.path().join("cmdline")).ok()?;
-            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
-            let ours = line.windows(directory.len()).any(|part| part == directory);
-            Some((pid, parent, ours && pid != i32::try_from(std::process::id()).ok()?))
-        })
-        .collect();
-    let ours: Vec<_> = processes.iter().filter(|(.., ours)| *ours).map(|(pid, ..)| *pid).collect();
-    let belongs = |(pid, parent, _): &(i32, i32, bool)| ours.contains(pid) || ours.contains(parent);
-    processes.iter().filter(|process| belongs(process)).map(|(pid, ..)| Pid::from_raw(*pid)).collect()
 }

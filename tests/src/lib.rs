@@ -11,6 +11,7 @@ pub mod docker;
 pub mod models;
 pub mod net;
 pub mod podman;
+mod processes;
 pub mod program;
 pub mod vm;
 

@@ -19,7 +19,7 @@ impl Membership {
         Ok(Self::parse(&fs::read_to_string(format!("/proc/{pid}/cgroup"))?))
     }
 
-    fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         let line = |line: &str| {
             // A path may hold colons.
             let mut fields = line.splitn(3, ':');

@@ -17,6 +17,7 @@
 //!
 //! Mounting `cgroup2` at `/sys/fs/cgroup/unified` before the container starts avoids all three.
 
+mod find;
 mod membership;
 mod mounts;
 
@@ -28,7 +29,8 @@ use std::{
 
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
-use self::{membership::Membership, mounts::Mount};
+pub(super) use self::find::Scope;
+use self::membership::Membership;
 use super::error::{Reason, TargetError};
 
 /// The directory of the agent's own cgroups.
@@ -37,8 +39,6 @@ const PROCESSES: &str = "cgroup.procs";
 /// How often emptying a cgroup is tried: a process can fork while the others are moved.
 const TRIES: usize = 20;
 const PRIVILEGE: &str = "leave to write below the cgroup2 mount";
-const HOW_TO_MOUNT: &str = "mount it with `mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 none \
-                            /sys/fs/cgroup/unified` and restart the container";
 
 /// A version 2 cgroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,15 +52,6 @@ pub struct CgroupPlace {
 struct Own {
     /// The version 1 cgroup of the processes that belong in it; none if that is not known.
     source: Option<PathBuf>,
-}
-
-/// Which part of a Kubernetes pod is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
-    /// The one container.
-    Container,
-    /// All containers of the pod that the container belongs to.
-    Pod,
 }
 
 impl CgroupPlace {
@@ -136,7 +127,7 @@ impl CgroupPlace {
         let mounts = mounts::read().map_err(|error| {
             TargetError::system(object, "read /proc/self/mountinfo", &error, "CAP_SYS_PTRACE")
         })?;
-        let place = Self::find(&membership, &mounts, id, scope, object)?;
+        let place = find::find(&membership, &mounts, id, scope, object)?;
         if place.is_own() {
             fs::create_dir_all(&place.path).map_err(|error| {
                 TargetError::system(
@@ -146,53 +137,14 @@ impl CgroupPlace {
                     PRIVILEGE,
                 )
             })?;
-            place.refill()?;
+            if let Err(error) = place.refill() {
+                // What is half done would stay; why it failed matters more than whether it can be undone.
+                let _ = place.remove();
+                return Err(error);
+            }
         }
         Self::check(&place.path, object)?;
         Ok(place)
-    }
-
-    fn find(
-        membership: &Membership,
-        mounts: &[Mount],
-        id: &str,
-        scope: Scope,
-        object: &str,
-    ) -> Result<Self, TargetError> {
-        let on_host = "it is on the host's network, so that only its cgroup tells its traffic apart; but";
-        let mount = mounts.iter().find(|mount| mount.version_1.is_none()).ok_or_else(|| {
-            let cause = format!("{on_host} no version 2 cgroup hierarchy is mounted here");
-            TargetError::new(Reason::WrongKind, object, cause).next(HOW_TO_MOUNT)
-        })?;
-        let unified = membership.unified().ok_or_else(|| {
-            let cause = format!("{on_host} this kernel has no version 2 cgroups");
-            TargetError::new(Reason::WrongKind, object, cause)
-        })?;
-        if unified.split('/').any(|part| part == "..") {
-            let cause = format!("{on_host} this process sees only a part of the cgroups");
-            return Err(TargetError::new(Reason::WrongKind, object, cause)
-                .next("run shaper-agent outside of containers, or in one with the host's cgroup namespace"));
-        }
-        // Where an agent has moved it already, it came from above.
-        let origin = unified.strip_suffix(&format!("/{OWN}/{id}")).unwrap_or(unified);
-        if let Some(path) = part_of(origin, id, scope) {
-            return Ok(Self { path: mount.directory(path), own: None });
-        }
-        let source = membership.version_1().find_map(|(controller, path)| {
-            let has = |mount: &&Mount| {
-                mount
-                    .version_1
-                    .as_ref()
-                    .is_some_and(|options| options.iter().any(|option| option == controller))
-            };
-            Some(mounts.iter().find(has)?.directory(part_of(path, id, scope)?))
-        });
-        if source.is_none() {
-            let cause = format!("{on_host} it shares the cgroup `{origin}` with other processes");
-            return Err(TargetError::new(Reason::WrongKind, object, cause)
-                .next("start it with a cgroup of its own, or name one with --cgroup PATH"));
-        }
-        Ok(Self { path: mount.directory(origin).join(OWN).join(id), own: Some(Own { source }) })
     }
 
     /// Moves what has come into the container since into the agent's own cgroup; returns how many processes. Does
@@ -271,41 +223,13 @@ impl CgroupPlace {
     }
 }
 
-/// The part of a cgroup's path that leads to the container `id`, or to its pod; none if it is not the container's.
-///
-/// A container may have cgroups within its own; engines call the outermost by the container's id, bare or as systemd's
-/// scope. Only long ids are unmistakable when something stands before them.
-fn part_of<'a>(path: &'a str, id: &str, scope: Scope) -> Option<&'a str> {
-    let long = id.len() >= 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let is_its = |part: &str| {
-        let part = part.strip_suffix(".scope").unwrap_or(part);
-        part.strip_suffix(id)
-            .is_some_and(|before| before.is_empty() || (long && before.ends_with(['-', ':'])))
-    };
-    let (mut begin, mut parent) = (1, "");
-    for part in path.strip_prefix('/')?.split('/') {
-        let end = begin + part.len();
-        if is_its(part) {
-            let pod =
-                scope == Scope::Pod && parent.rsplit('/').next().is_some_and(|name| name.contains("pod"));
-            return match scope {
-                Scope::Container => Some(&path[..end]),
-                Scope::Pod => pod.then_some(parent),
-            };
-        }
-        parent = &path[..end];
-        begin = end + 1;
-    }
-    None
-}
-
 /// Whether one of the process's cgroups is called by the container's id.
 pub(super) fn mentions(pid: u32, id: &str) -> bool {
     Membership::of(pid).is_ok_and(|membership| {
         let unified = membership.unified().into_iter();
         unified
             .chain(membership.version_1().map(|(_, path)| path))
-            .any(|path| part_of(path, id, Scope::Container).is_some())
+            .any(|path| find::part_of(path, id, Scope::Container).is_some())
     })
 }
 

@@ -1,0 +1,54 @@
+//! The agent and a real container engine: what a user gets who only knows a container's name.
+
+use std::{fs, path::Path, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use sluice_tests::{
+    docker::{Docker, NETWORK, Unified},
+    program::Program,
+    skipped,
+};
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// The interface of the next `attached` event.
+fn attached(agent: &Program) -> Result<String> {
+    let line = agent.line(LONG, |line| line.contains("\"attached\""))?;
+    let event: serde_json::Value = serde_json::from_str(&line)?;
+    Ok(event["iface"].as_str().context(line)?.to_owned())
+}
+
+/// The only port of a bridge.
+fn port(bridge: &str) -> Result<String> {
+    let ports = fs::read_dir(Path::new("/sys/class/net").join(bridge).join("brif"))?;
+    let mut names = ports.map(|port| Ok(port?.file_name().to_string_lossy().into_owned()));
+    names.next().context("the bridge has no port")?
+}
+
+#[test]
+fn a_container_is_limited_by_its_name_and_again_after_its_restart() -> Result<()> {
+    if let Some(why) = Docker::missing() {
+        skipped(why);
+        return Ok(());
+    }
+    let directory = tempfile::tempdir()?;
+    let (logs, bpffs) = (directory.path(), directory.path().join("bpf"));
+    fs::create_dir(&bpffs)?;
+    let docker = Docker::start("agent", 4, Unified::AsIs)?;
+    docker.run("web", NETWORK, &[], &["sleep", "600"])?;
+    let arguments = ["--container", "web", "--rate", "1mbit", "--json", "--bpffs", &bpffs.to_string_lossy()];
+    let mut agent = Program::start_under(&docker.view()?, "shaper-agent", &arguments, logs)?;
+    let first = attached(&agent)?;
+    ensure!(first == port(&docker.bridge())?);
+
+    docker.client(&["restart", "-t", "0", "web"])?;
+    let second = attached(&agent)?;
+    ensure!(second != first && second == port(&docker.bridge())?, "{second} after {first}");
+    let links = docker.exec("web", &["ip", "link"])?;
+    ensure!(links.status.success() && String::from_utf8_lossy(&links.stdout).contains("eth0"), "{links:?}");
+
+    agent.signal(Signal::SIGTERM)?;
+    ensure!(agent.wait(LONG)?.success(), "{}", agent.log());
+    Ok(())
+}
