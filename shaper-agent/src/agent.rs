@@ -204,10 +204,11 @@ impl<'a> Agent<'a> {
             let in_place = match containers {
                 // What is in force stays so while its interface is there under its name.
                 None => held.is_in_place(target),
-                Some(changes) if changes.concerns(target) => {
-                    let site = self.sites.find(target).await;
-                    site.is_ok_and(|site| held.is_at(&site))
-                }
+                Some(changes) if changes.concerns(target) => match self.sites.find(target).await {
+                    Ok(site) => held.is_at(&site),
+                    // An engine that restarts does not know its containers; they are where they were.
+                    Err(_) => held.is_in_place(target),
+                },
                 Some(_) => true,
             };
             if !in_place {

@@ -167,7 +167,7 @@ pub struct Settings {
     pub upload: Option<Rate>,
     /// What it may receive a second.
     pub download: Option<Rate>,
-    /// What may leave at once after a pause; by default a time at the rate (see [`Plan`](crate::plan::Plan)).
+    /// What may leave at once after a pause; by default a time at the rate.
     pub burst: Option<Burst>,
     /// Bytes that the uplink adds to each frame; may be negative.
     pub overhead: i32,

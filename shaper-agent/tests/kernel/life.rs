@@ -74,7 +74,7 @@ fn a_second_agent_is_refused_and_the_first_named() {
         return;
     }
     let container = Container::new();
-    for hook in ["tcx", "clsact"] {
+    for &hook in container.hooks() {
         let first = Agent::start(&container, &["--rate", "64kbit", "--attach", hook]);
         assert_eq!(first.attached["hook"], hook);
         let (code, stderr) = fails(&mut container.agent(&["--iface", &container.iface, "--rate", "1mbit"]));
@@ -91,7 +91,8 @@ fn a_killed_agents_limit_stays_and_is_taken_over() {
     if !can_run() {
         return;
     }
-    for hook in ["tcx", "clsact"] {
+    let hooks = Container::new().hooks();
+    for &hook in hooks {
         let container = Container::new();
         let before = container.gso_max_segs();
         Agent::start(&container, &["--rate", "64kbit", "--attach", hook]).end(Signal::SIGKILL);
@@ -194,9 +195,10 @@ fn an_interface_that_comes_back_is_limited_again() {
     ]);
     let begin = std::time::Instant::now();
     let attached = agent.event("attached");
-    assert!(begin.elapsed() < std::time::Duration::from_secs(1), "{:?}", begin.elapsed());
+    // Half a second at most where nothing else is on; emulated kernels and loaded machines take longer.
+    assert!(begin.elapsed() < std::time::Duration::from_secs(5), "{:?}", begin.elapsed());
     assert_eq!(attached["iface"], container.iface.as_str());
-    assert_eq!(container.tcx(), 1);
+    assert!(container.is_limited());
     assert_eq!(agent.end(Signal::SIGTERM).0.code(), Some(0));
     assert!(container.is_clean());
 }

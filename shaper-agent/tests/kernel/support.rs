@@ -75,7 +75,9 @@ impl Container {
     /// The `status` of its limits.
     pub(crate) fn status(&self) -> (Option<i32>, Value) {
         let output = self.agent(&["status", "--json", "--interval", "100ms"]).output().unwrap();
-        (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_default())
+        let status = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        assert_follows(include_str!("../../../docs/schema/shaper-status.schema.json"), &status);
+        (output.status.code(), status)
     }
 
     /// Whether the agents have left nothing: no mount, no pin.
@@ -97,9 +99,23 @@ impl Container {
         })
     }
 
-    /// The programs at the TCX hook of the host side.
+    /// The programs at the TCX hook of the host side; none before Linux 6.6, which has no such hook.
     pub(crate) fn tcx(&self) -> usize {
-        SchedClassifier::query_tcx(&self.iface, TcAttachType::Ingress).unwrap().1.len()
+        SchedClassifier::query_tcx(&self.iface, TcAttachType::Ingress)
+            .map_or(0, |(_, programs)| programs.len())
+    }
+
+    /// Whether a limit's program is on one of the hooks of the host side.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.tcx() == 1 || self.clsact().contains("bpf")
+    }
+
+    /// The hooks that this kernel has.
+    pub(crate) fn hooks(&self) -> &'static [&'static str] {
+        match SchedClassifier::query_tcx(&self.iface, TcAttachType::Ingress) {
+            Ok(_) => &["tcx", "clsact"],
+            Err(_) => &["clsact"],
+        }
     }
 
     /// What `tc` says of the host side's clsact hook.
@@ -163,6 +179,7 @@ impl Agent {
             panic!("the agent ended: {stderr}");
         };
         let attached: Value = serde_json::from_str(&first.unwrap()).unwrap();
+        assert_follows(EVENTS, &attached);
         assert_eq!(attached["event"], "attached");
         Self { child, lines, attached }
     }
@@ -178,6 +195,7 @@ impl Agent {
         loop {
             let line = self.lines.next().expect("the agent still prints").unwrap();
             let event: Value = serde_json::from_str(&line).unwrap();
+            assert_follows(EVENTS, &event);
             if event["event"] == kind {
                 return event;
             }
@@ -197,6 +215,17 @@ impl Drop for Agent {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// The schema of the agent's lines.
+const EVENTS: &str = include_str!("../../../docs/schema/shaper-events.schema.json");
+
+/// Asserts that `value` is as a schema says.
+pub(crate) fn assert_follows(schema: &str, value: &Value) {
+    let schema: Value = serde_json::from_str(schema).unwrap();
+    if let Err(error) = jsonschema::validate(&schema, value) {
+        panic!("{error}: {value}");
     }
 }
 
