@@ -5,6 +5,10 @@ use std::{
     collections::{HashMap, hash_map::Entry},
 };
 
+use shaper_common::{
+    parameters::{ParameterError, Parameters},
+    units::Size,
+};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -16,7 +20,7 @@ use super::{
     settings::{Partial, kind, text},
     source::{Source, quote},
 };
-use crate::spec::{Spec, SpecError, Target};
+use crate::spec::{Settings, Spec, SpecError, Target};
 
 /// Faults that are described; a file of another format may have one on each of its lines.
 const MOST_FAULTS: usize = 1000;
@@ -236,8 +240,11 @@ impl Reader<'_> {
                 "this limit has no rate; give it rate (what may be sent), download or both".to_owned(),
             );
         }
-        let (target, at) = target?;
-        Some((Spec { target, settings: settings? }, at))
+        let ((target, named), settings) = (target?, settings?);
+        if let Err(error) = possible(&settings) {
+            self.fault(at, format!("this limit cannot be: {error}"));
+        }
+        Some((Spec { target, settings }, named))
     }
 
     fn target(&mut self, key: &Key<'_>, value: &Value<'_>) -> Option<Target> {
@@ -250,6 +257,17 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Checks what rates, burst and reserve come to. What else it depends on is only known where the limit will be.
+fn possible(settings: &Settings) -> Result<(), ParameterError> {
+    let frame = Size::from_bytes(1514);
+    for rate in [settings.upload, settings.download].into_iter().flatten() {
+        let burst = settings.burst.map_or(frame, |burst| burst.at(rate));
+        let &Settings { reserve, overhead, .. } = settings;
+        Parameters { rate, burst, frame, longest: frame, reserve, overhead, shape: false }.limiter()?;
+    }
+    Ok(())
 }
 
 fn target(kind: &str, value: &DeValue<'_>) -> Result<Target, String> {

@@ -148,6 +148,30 @@ fn limits_that_do_not_say_enough_or_too_much() {
 }
 
 #[test]
+fn settings_that_cannot_be_together() {
+    let cases = [
+        (
+            "burst = \"30mb\"\nrate = \"64kbit\"",
+            "a burst of 31457280b lasts more than an hour at 64kbit; give a smaller one",
+        ),
+        (
+            "burst = \"2h\"\ndownload = \"1mbit\"",
+            "a burst of 900000000b lasts more than an hour at 1mbit; give a smaller one",
+        ),
+        (
+            "small-packet-reserve = \"61min\"\nrate = \"64kbit\"",
+            "a reserve of 3660 s is more than an hour; give a shorter one",
+        ),
+    ];
+    for (text, expected) in cases {
+        check(
+            &format!("[[limit]]\niface = \"a\"\n{text}"),
+            &format!("line 1, column 1: this limit cannot be: {expected}"),
+        );
+    }
+}
+
+#[test]
 fn settings_that_cannot_be() {
     let no_text = |example: &str| format!("is a number; write a text in quotes, such as \"{example}\"");
     let cases = [

@@ -29,7 +29,8 @@ fn rates() -> impl Strategy<Value = Rate> {
 
 fn bursts() -> impl Strategy<Value = Burst> {
     prop_oneof![
-        (1..1_u64 << 40).prop_map(|bytes| Burst::Bytes(Size::from_bytes(bytes))),
+        // An hour's at the lowest rate.
+        (1..=450_000_u64).prop_map(|bytes| Burst::Bytes(Size::from_bytes(bytes))),
         (0..100_000_u64).prop_map(|ms| Burst::Time(Duration::from_millis(ms))),
     ]
 }
