@@ -6,6 +6,7 @@ use super::*;
 use crate::spec::{DEFAULT_RESERVE, Hook, Mode, Settings, Target};
 
 mod bad;
+mod documents;
 mod properties;
 
 fn config(text: &str) -> Config {

@@ -155,6 +155,18 @@ fn every_metric_has_help_and_a_type_and_no_series_twice() {
 }
 
 #[test]
+fn the_manual_names_every_metric() {
+    let manual = include_str!("../../../docs/shaper-config.md");
+    let text = text::render(&Snapshot::default());
+    let names: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert_eq!(names.len(), 19);
+    for name in names {
+        assert!(manual.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
 fn label_values_are_escaped() {
     let target = Target::Cgroup("/sys/fs/cgroup/a\"b\\c\nd".into());
     let text = text::render(&Snapshot { limits: vec![limit(target, Direction::Download)] });
