@@ -14,7 +14,7 @@
 //! - [`steps`]: `cargo xtask test`
 //! - [`vm`]: guest kernels
 //! - [`demo`], [`train`]: how the demo clip and the demo pair are made
-//! - [`bench`]: limits measured beside each other
+//! - [`mod@bench`]: limits measured beside each other
 //! - [`packet_socket`], [`wire`]: packets as a link receives them, and their lengths on a wire
 //! - [`confine`]: how a started program lives and dies
 //! - [`rate`], [`clock`], [`statistics`], [`interrupt`], [`terminal`]: small things that the above share
