@@ -66,6 +66,7 @@ impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Unlimited => f.write_str("unlimited"),
+            Self::Limit(bits) if bits % 1_000_000_000 == 0 => write!(f, "{}gbit", bits / 1_000_000_000),
             Self::Limit(bits) if bits % 1_000_000 == 0 => write!(f, "{}mbit", bits / 1_000_000),
             Self::Limit(bits) if bits % 1000 == 0 => write!(f, "{}kbit", bits / 1000),
             Self::Limit(bits) => write!(f, "{bits}bit"),
@@ -93,7 +94,13 @@ mod tests {
 
     #[test]
     fn what_is_shown_can_be_read_again() {
-        for rate in [Rate::Unlimited, Rate::Limit(64_000), Rate::Limit(2_000_000), Rate::Limit(1234)] {
+        for rate in [
+            Rate::Unlimited,
+            Rate::Limit(64_000),
+            Rate::Limit(2_000_000),
+            Rate::Limit(1234),
+            Rate::Limit(3_000_000_000),
+        ] {
             assert_eq!(rate.to_string().parse(), Ok(rate));
         }
     }

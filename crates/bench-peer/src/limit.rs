@@ -36,8 +36,7 @@ pub(crate) fn run(iface: &str, rate: u64) -> Result<()> {
     program
         .attach(iface, TcAttachType::Ingress)
         .with_context(|| format!("cannot attach the program to {iface}"))?;
-    let id = program.info()?.id();
-    say(&json!({ "event": "attached", "program_id": id, "burst_bytes": rate / 8 }))?;
+    say(&json!({ "event": "attached", "burst_bytes": rate / 8 }))?;
     for line in stdin().lock().lines() {
         let line = line.context("cannot read standard input")?;
         let rate =

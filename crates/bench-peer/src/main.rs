@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - [`limit`]: an upload limit by Cilium's rule, to compare with
-//! - [`timing`]: how long a loaded kernel program takes for a packet
+//! - [`timing`]: how long an interface's kernel program takes for a packet
 
 mod limit;
 mod timing;
@@ -32,11 +32,11 @@ enum Command {
         #[arg(long)]
         rate: u64,
     },
-    /// Time a loaded classifier with BPF_PROG_TEST_RUN
+    /// Time the classifier at an interface's TCX ingress with BPF_PROG_TEST_RUN
     Time {
-        /// The kernel's number of the program
+        /// The interface
         #[arg(long)]
-        program: u32,
+        iface: String,
         /// How many packets
         #[arg(long, default_value_t = 1_000_000)]
         repeat: u32,
@@ -59,6 +59,6 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Limit { iface, rate } => limit::run(&iface, rate),
-        Command::Time { program, repeat, length } => timing::run(program, repeat, length.into()),
+        Command::Time { iface, repeat, length } => timing::run(&iface, repeat, length.into()),
     }
 }

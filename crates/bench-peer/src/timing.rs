@@ -1,12 +1,13 @@
-//! How long a kernel program takes for a packet.
+//! How long an interface's kernel program takes for a packet.
 
 use std::borrow::Cow;
 
 use anyhow::{Context as _, Result, ensure};
 use aya::{
     TestRun as _, TestRunOptions,
-    programs::{SchedClassifier, loaded_programs},
+    programs::{SchedClassifier, TcAttachType},
 };
+use nix::net::if_::if_nametoindex;
 use serde_json::json;
 
 /// Ethernet, IPv4 and TCP headers with time stamps.
@@ -14,24 +15,37 @@ const HEADERS: usize = 14 + 20 + 32;
 /// Runs whose median counts.
 const RUNS: usize = 5;
 
-/// Runs the classifier number `id` on `repeat` packets of `length` bytes, five times, and prints the median
-/// nanoseconds a packet and the last verdict as a JSON line. The program's maps change as with real packets.
+/// `struct __sk_buff`, and where its `ifindex` is (`include/uapi/linux/bpf.h`).
+const CONTEXT: usize = 192;
+const IFINDEX: usize = 40;
+
+/// Runs the first classifier at the TCX ingress of `iface` (Linux 6.6 or later) on `repeat` packets of `length` bytes, as
+/// if the interface had received them, five times, and prints the median nanoseconds a packet and the last verdict as
+/// a JSON line. The program's maps change as with real packets.
 ///
 /// # Errors
 ///
 /// There is no such program, or the kernel cannot run it.
-pub(crate) fn run(id: u32, repeat: u32, length: usize) -> Result<()> {
+pub(crate) fn run(iface: &str, repeat: u32, length: usize) -> Result<()> {
     ensure!(length >= HEADERS, "a packet needs at least {HEADERS} bytes for its headers");
-    let info = loaded_programs()
-        .flatten()
-        .find(|program| program.id() == id)
-        .with_context(|| format!("no program number {id} is loaded"))?;
+    let index = if_nametoindex(iface).with_context(|| format!("there is no interface {iface}"))?;
+    let (_, programs) = SchedClassifier::query_tcx(iface, TcAttachType::Ingress)
+        .with_context(|| format!("cannot list the programs of {iface}"))?;
+    let info =
+        programs.into_iter().next().with_context(|| format!("{iface} has no program at its TCX ingress"))?;
     let program = SchedClassifier::from_program_info(info, Cow::Borrowed("timed"))
-        .with_context(|| format!("program number {id} is no classifier"))?;
+        .with_context(|| format!("the program of {iface} is no classifier"))?;
+    let mut context = [0; CONTEXT];
+    context[IFINDEX..IFINDEX + 4].copy_from_slice(&index.to_ne_bytes());
     let packet = packet(length);
     let (mut times, mut verdict) = (Vec::new(), 0);
     for _ in 0..RUNS {
-        let options = TestRunOptions { data_in: Some(&packet), repeat, ..TestRunOptions::default() };
+        let options = TestRunOptions {
+            data_in: Some(&packet),
+            ctx_in: Some(&context),
+            repeat,
+            ..TestRunOptions::default()
+        };
         let result = program.test_run(options).context("the kernel cannot run the program")?;
         times.push(result.duration.as_nanos() as u64);
         verdict = result.return_value.cast_signed();

@@ -15,24 +15,21 @@ use super::view::{Column, Row, View};
 pub fn text(on_kernel: &OnKernel) -> String {
     let view = View(&on_kernel.outcomes);
     let mut text = String::new();
-    for table in [
-        uploads(view, Part::Rate, "payload of the ceiling, %", &[("", payload)]),
-        uploads(view, Part::Rate, "segments sent again, %", &[("", again)]),
+    let rates = view.columns(Part::Rate);
+    let mut tables = vec![
+        uploads(view, &rates, "payload of the ceiling, %", &[("", payload)]),
+        uploads(view, &rates, "segments sent again, %", &[("", again)]),
         bursts(view),
         small(view),
         fair(view),
-        uploads(view, Part::Ecn, "with ECN: payload of the ceiling, %, and segments sent again, %", &BOTH),
-        uploads(
-            view,
-            Part::Delay,
-            "round trip: payload of the ceiling, %, and segments sent again, %",
-            &BOTH,
-        ),
-        costs(view),
-        ratios::table(view),
-    ] {
-        text += &table.text();
+        uploads(view, &view.columns(Part::Ecn), &format!("with ECN: {BOTH_TITLE}"), &BOTH),
+    ];
+    for columns in view.columns(Part::Delay).chunk_by(|a, b| a.delay_ms == b.delay_ms) {
+        let title = format!("round trip of {} ms: {BOTH_TITLE}", columns[0].delay_ms);
+        tables.push(uploads(view, columns, &title, &BOTH));
     }
+    tables.extend([costs(view), ratios::table(view)]);
+    text.extend(tables.iter().map(Table::text));
     for row in view.rows().into_iter().filter(|row| row.limit == Contender::Unlimited) {
         if let Some(rate) = view.median(row, Part::Rate, |traffic| Some(traffic.payload_bit_s)) {
             writeln!(text, "\n{}: {:.2} Gbit/s of payload", row.name(), rate / 1e9).ok();
@@ -44,6 +41,7 @@ pub fn text(on_kernel: &OnKernel) -> String {
 /// A figure of an upload, as it is shown.
 type Figure = fn(&Traffic) -> Option<f64>;
 
+const BOTH_TITLE: &str = "payload of the ceiling, %, and segments sent again, %";
 const BOTH: [(&str, Figure); 2] = [("payload", payload), ("again", again)];
 
 fn payload(traffic: &Traffic) -> Option<f64> {
@@ -54,32 +52,23 @@ fn again(traffic: &Traffic) -> Option<f64> {
     Some(traffic.retransmitted_share * 100.0)
 }
 
-/// Rates and congestion controls across.
-fn uploads(view: View<'_>, part: Part, title: &str, figures: &[(&str, Figure)]) -> Table {
-    let columns: Vec<(Column, &str, Figure)> = view
-        .columns(part)
-        .into_iter()
-        .flat_map(|column| figures.iter().map(move |&(name, figure)| (column.clone(), name, figure)))
+/// Rates and congestion controls across, one or more figures under each.
+fn uploads(view: View<'_>, columns: &[Column], title: &str, figures: &[(&str, Figure)]) -> Table {
+    let columns: Vec<(&Column, &str, Figure)> = columns
+        .iter()
+        .flat_map(|column| figures.iter().map(move |&(name, figure)| (column, name, figure)))
         .collect();
-    let head = |name: &dyn Fn(&Column, &str) -> String| -> Vec<String> {
-        columns.iter().map(|(column, figure, _)| name(column, figure)).collect()
-    };
-    let mut heads = Vec::new();
-    if part == Part::Delay {
-        heads.push(head(&|column, _| format!("{} ms", column.delay_ms)));
-    }
-    heads.push(head(&|column, _| column.rate()));
-    match figures.len() {
-        1 => heads.push(head(&|column, _| column.congestion())),
-        _ => {
-            heads.push(head(&|column, _| column.congestion()));
-            heads.push(head(&|_, figure| figure.to_owned()));
-        }
+    let mut heads: Vec<Vec<String>> = vec![
+        columns.iter().map(|(column, _, _)| column.rate()).collect(),
+        columns.iter().map(|(column, _, _)| column.congestion()).collect(),
+    ];
+    if figures.len() > 1 {
+        heads.push(columns.iter().map(|(_, name, _)| (*name).to_owned()).collect());
     }
     let mut table = Table::new(title, heads);
     for row in view.rows().into_iter().filter(|row| row.limit != Contender::Unlimited) {
-        let value = |(column, _, figure): &(Column, &str, Figure)| view.figure(row, column, figure);
-        table.row(&row.name(), columns.iter().map(|column| value(column).map(digits)).collect());
+        let value = |(column, _, figure): &(&Column, &str, Figure)| view.figure(row, column, figure);
+        table.row(&row.name(), columns.iter().map(|column| value(column).map(percent)).collect());
     }
     table
 }
@@ -216,6 +205,11 @@ pub(super) fn program(view: View<'_>, row: Row) -> Option<(f64, f64)> {
 /// Processor seconds of the machine for a gigabyte.
 pub(super) fn cpu(view: View<'_>, row: Row) -> Option<f64> {
     view.median(row, Part::Cpu, |traffic| traffic.cpu_s_per_gb)
+}
+
+/// A percentage: what is near 100 to a tenth, what is near 0 as exactly as it is known.
+fn percent(value: f64) -> String {
+    if value < 1.0 { digits(value) } else { format!("{value:.1}") }
 }
 
 /// Two or three significant digits of what may be tiny or large.

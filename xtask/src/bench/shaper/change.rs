@@ -23,7 +23,7 @@ pub const HIGH: u64 = 10_000_000;
 const LOW: u64 = 1_000_000;
 const SENT: u64 = 14_000_000;
 /// How long each rate is in force.
-const HOLD: Duration = Duration::from_millis(2500);
+const HOLD: Duration = Duration::from_millis(1500);
 /// How often an interruption is looked for.
 const STEP: Duration = Duration::from_millis(100);
 /// What time stamps may be wrong by, and a packet more than its limit's burst: a full frame.

@@ -17,8 +17,6 @@ pub struct Limit {
     pub burst: Option<u64>,
     /// From the start of the program or command until it was in force.
     pub attach: Duration,
-    /// The number of its kernel program, if it has one.
-    pub program: Option<u32>,
     /// The program that holds it, if one does.
     tool: Option<Tool>,
 }
@@ -111,14 +109,13 @@ impl Limit {
     }
 
     fn held(tool: Option<Tool>, burst: Option<u64>) -> Self {
-        Self { burst, attach: Duration::ZERO, program: None, tool }
+        Self { burst, attach: Duration::ZERO, tool }
     }
 
     /// Waits until the tool says that its limit is in force.
     fn attached(mut tool: Tool) -> Result<Self> {
         let event = tool.wait_for("attached")?;
-        let program = event["program_id"].as_u64().and_then(|id| u32::try_from(id).ok());
-        Ok(Self { program, ..Self::held(Some(tool), event["burst_bytes"].as_u64()) })
+        Ok(Self::held(Some(tool), event["burst_bytes"].as_u64()))
     }
 }
 

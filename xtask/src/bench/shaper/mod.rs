@@ -50,6 +50,7 @@ use anyhow::Result;
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::machine::{self, Machine};
 use crate::terminal::stage;
+use crate::vm::kernel::Kernel;
 use crate::workspace::Workspace;
 use options::{Options, Where};
 use part::Part;
@@ -60,6 +61,9 @@ use settings::Settings;
 
 /// The packages whose programs take part.
 const PACKAGES: [&str; 2] = ["shaper-agent", "bench-peer"];
+
+/// Where is measured unless the user says: the second shows what the first lacks.
+const USUAL: [Where; 2] = [Where::Host, Where::Guest(Kernel::Uml612)];
 
 /// Measures, prints the table and writes the JSON.
 ///
@@ -73,9 +77,17 @@ pub fn run(options: &Options) -> Result<()> {
     let (directory, commit) = programs(options)?;
     let [agent, peer] = PACKAGES.map(|name| directory.join(name));
     let programs = Programs::new(agent, peer, options.wondershaper.clone())?;
+    if options.only.is_empty() && options.wondershaper.is_none() {
+        println!("wondershaper is left out: --wondershaper PATH names its script");
+    }
     let started = protocol::time::rfc3339(SystemTime::now());
     let mut results = Results { version: VERSION, started, commit, kernels: Vec::new(), interrupted: false };
-    for &place in &options.kernel {
+    let places: &[Where] = if options.kernel.is_empty() { &USUAL } else { &options.kernel };
+    for &place in places {
+        let lacking = results.kernels.iter().any(|kernel| !kernel.not_here.is_empty());
+        if options.kernel.is_empty() && place != Where::Host && !lacking {
+            break;
+        }
         let settings = Settings::new(options, place);
         let on_kernel = match place {
             Where::Host => here(&settings, &programs, &interrupt),

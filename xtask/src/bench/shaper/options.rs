@@ -27,14 +27,15 @@ pub struct Options {
     /// The senders' congestion controls [default: cubic,bbr]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub cc: Vec<String>,
-    /// How long each upload runs, in seconds [default: 60 up to 1mbit, 30 up to 10mbit, 20 above]
+    /// How long each upload of a part runs, in seconds [default: 60 at 64kbit, less at higher rates]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=3600))]
     pub seconds: Option<u64>,
     /// Versions of the Internet Protocol
     #[arg(long, value_enum, value_delimiter = ',', default_value = "4")]
     pub family: Vec<Family>,
-    /// The kernels: `host` for the machine's own, or guests such as uml612, which has what the machine's may lack
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "host,uml612")]
+    /// The kernels: `host` for the machine's own, or guests such as uml612 [default: host, and uml612 if the machine's
+    /// own lacks something]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub kernel: Vec<Where>,
     /// Fewer rates, shorter uploads and cubic only: about four minutes in all
     #[arg(long)]

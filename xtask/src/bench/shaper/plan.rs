@@ -22,8 +22,10 @@ const DELAYS_MS: [u64; 2] = [50, 200];
 const MODEST: u64 = 10_000_000;
 /// From this rate on a cell has the machine for itself, in bit/s.
 const ALONE: u64 = 50_000_000;
+/// How long an upload with ECN or over a delayed path runs at most unless the user says otherwise, in seconds.
+const MODEST_SECONDS: u64 = 20;
 /// How many cells at once, one at 10 Mbit/s counting for as many as this.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 16;
 const HEAVY: usize = 3;
 /// What setting a cell up and taking it down takes.
 const SET_UP: Duration = Duration::from_millis(250);
@@ -82,6 +84,8 @@ pub fn plan(settings: &Settings, contenders: &[Contender]) -> Vec<Batch> {
             }
         }
     }
+    // Contenders at one rate one after another, so that they find the machine in the same state.
+    cells.sort_by_key(|cell| (settings.parts.iter().position(|part| *part == cell.part), cell.rate_bit_s));
     let mut batches = batches(cells);
     // The same again, so that a disturbance of the machine does not hit one contender only.
     let cpu: Vec<Batch> = batches.iter().filter(|batch| batch.0[0].part == Part::Cpu).cloned().collect();
@@ -94,7 +98,6 @@ pub fn plan(settings: &Settings, contenders: &[Contender]) -> Vec<Batch> {
 /// The cells of one part for one contender and protocol, made from `cell`.
 fn of_part(settings: &Settings, part: Part, cell: Cell) -> Vec<Cell> {
     let rates = &settings.rates;
-    let modest = || rates.iter().copied().filter(|&rate| rate <= MODEST);
     let single = |rate: u64, control: &String| Cell {
         rate_bit_s: rate,
         congestion: vec![control.clone()],
@@ -104,17 +107,24 @@ fn of_part(settings: &Settings, part: Part, cell: Cell) -> Vec<Cell> {
     let each = |rates: &mut dyn Iterator<Item = u64>| -> Vec<Cell> {
         rates.flat_map(|rate| settings.congestion.iter().map(move |control| single(rate, control))).collect()
     };
+    let modest = || {
+        let cells = each(&mut rates.iter().copied().filter(|&rate| rate <= MODEST));
+        cells.into_iter().map(|cell| match settings.seconds {
+            Some(_) => cell,
+            None => Cell { seconds: cell.seconds.min(MODEST_SECONDS), ..cell },
+        })
+    };
     match part {
         _ if cell.limit == Contender::Unlimited => {
             let control = settings.congestion.first().map_or("cubic", String::as_str).to_owned();
             vec![Cell { congestion: vec![control], seconds: CPU.1, ..cell }]
         }
         Part::Rate => each(&mut rates.iter().copied()),
-        Part::Ecn => each(&mut modest()),
+        Part::Ecn => modest().collect(),
         Part::Small => each(&mut rates.iter().copied().take(1)),
         Part::Delay => DELAYS_MS
             .iter()
-            .flat_map(|&delay_ms| each(&mut modest()).into_iter().map(move |cell| Cell { delay_ms, ..cell }))
+            .flat_map(|&delay_ms| modest().map(move |cell| Cell { delay_ms, ..cell }))
             .collect(),
         Part::Fair => MIXES
             .iter()
@@ -126,7 +136,7 @@ fn of_part(settings: &Settings, part: Part, cell: Cell) -> Vec<Cell> {
             })
             .collect(),
         Part::Cpu => vec![Cell { seconds: CPU.1, ..single(CPU.0, &"cubic".to_owned()) }],
-        Part::Change => vec![Cell { rate_bit_s: change::HIGH, seconds: 8, ..cell }],
+        Part::Change => vec![Cell { rate_bit_s: change::HIGH, seconds: 5, ..cell }],
         Part::Program => vec![Cell { seconds: 2, ..cell }],
     }
 }
@@ -155,5 +165,59 @@ fn weight(cell: &Cell) -> usize {
         ALONE.. => AT_ONCE,
         MODEST.. => HEAVY,
         _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::options::{Options, Where};
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn batches(line: &str, place: Where) -> Vec<Batch> {
+        let words = ["bench"].into_iter().chain(line.split_whitespace());
+        let options = Line::try_parse_from(words).unwrap().options;
+        let settings = Settings::new(&options, place);
+        plan(&settings, &settings.contenders)
+    }
+
+    #[test]
+    fn a_run_is_bounded() {
+        // A machine whose kernel has neither fq, fq_codel nor netem, so that a guest shows these.
+        let parts = |parts: &str| format!("--only police,tbf,cni,cilium,unlimited --parts {parts}");
+        let guest = Where::Guest(crate::vm::kernel::Kernel::Uml612);
+        let minutes = |host: String, inside: &str| {
+            let all = [batches(&host, Where::Host), batches(inside, guest)].concat();
+            all.iter().map(Batch::takes).sum::<Duration>().as_secs_f64() / 60.0
+        };
+        let long = minutes(parts("rate,small,fair,ecn,change,cpu,program"), "");
+        assert!(long < 25.0, "{long} minutes");
+        let quick = minutes(parts("rate,small,fair,change,cpu,program") + " --quick", "--quick");
+        assert!(quick < 4.0, "{quick} minutes");
+    }
+
+    #[test]
+    fn fast_uploads_have_the_machine_for_themselves() {
+        for batch in batches("", Where::Host) {
+            let sum: u64 = batch.cells().iter().map(|cell| cell.rate_bit_s).sum();
+            assert!(batch.cells().len() == 1 || sum <= ALONE, "{batch:?}");
+            assert!(batch.cells().iter().all(|cell| cell.part == batch.cells()[0].part));
+        }
+    }
+
+    #[test]
+    fn the_machines_work_is_measured_in_turns() {
+        let line = "--parts cpu --only tbf,cilium";
+        let cpu: Vec<Contender> =
+            batches(line, Where::Host).iter().map(|batch| batch.cells()[0].limit).collect();
+        assert_eq!(cpu, [Contender::Tbf, Contender::Cilium].repeat(CPU.2));
+        assert_eq!(batches("--parts cpu --only tbf,cilium --quick", Where::Host).len(), 2);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, Finding};
@@ -15,6 +15,8 @@ use super::programs::Programs;
 const FAST: (u64, u64) = (100_000_000_000, 256);
 /// A rate at which all but the first packets exceed it, and a full frame.
 const SLOW: (u64, u64) = (64_000, 1514);
+/// The verdict by which a classifier drops: `TC_ACT_SHOT`.
+const DROPPED: i64 = 2;
 
 /// Nanoseconds a packet, the median of five runs of a million packets each.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -31,23 +33,23 @@ pub struct Timing {
 ///
 /// If the limit cannot be set or the kernel cannot run its program.
 pub fn measure(cell: &Cell, programs: &Programs) -> Result<Finding> {
-    let [pass, exceed] = [FAST, SLOW].map(|(rate, length)| time(cell, rate, length, programs));
-    Ok(match (pass?, exceed?) {
-        (Some(pass_ns), Some(exceed_ns)) => Finding::Program(Timing { pass_ns, exceed_ns }),
-        _ => Finding::NotHere("it does not tell its program's number".into()),
-    })
+    let (pass_ns, verdict) = time(cell, FAST, programs)?;
+    ensure!(verdict != DROPPED, "the kernel program drops packets within the rate");
+    let (exceed_ns, verdict) = time(cell, SLOW, programs)?;
+    ensure!(verdict == DROPPED, "the kernel program lets packets beyond the rate pass (verdict {verdict})");
+    Ok(Finding::Program(Timing { pass_ns, exceed_ns }))
 }
 
-fn time(cell: &Cell, rate: u64, length: u64, programs: &Programs) -> Result<Option<f64>> {
+/// Nanoseconds a packet, and the last packet's verdict.
+fn time(cell: &Cell, (rate, length): (u64, u64), programs: &Programs) -> Result<(f64, i64)> {
     let pair = Pair::create(cell.path())?;
     let limit = Limit::set(cell.limit, &pair, rate, programs)?;
-    let Some(id) = limit.program else { return Ok(None) };
     // The kernel's last neighbour messages would run the program at the same time.
     std::thread::sleep(Duration::from_millis(200));
     let output = pair
         .host
         .command(&programs.peer)?
-        .args(["time", "--program", &id.to_string(), "--length", &length.to_string()])
+        .args(["time", "--iface", &pair.link, "--length", &length.to_string()])
         .output()
         .context("cannot run bench-peer")?;
     limit.remove()?;
@@ -55,5 +57,6 @@ fn time(cell: &Cell, rate: u64, length: u64, programs: &Programs) -> Result<Opti
         bail!("bench-peer failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     let timing: serde_json::Value = serde_json::from_slice(&output.stdout).context("bench-peer's output")?;
-    timing["ns_per_packet"].as_f64().map(Some).context("bench-peer gave no time")
+    let figures = timing["ns_per_packet"].as_f64().zip(timing["verdict"].as_i64());
+    figures.context("bench-peer gave no time or verdict")
 }

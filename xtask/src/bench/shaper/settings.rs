@@ -15,9 +15,9 @@ const QUICK_RATES: [u64; 3] = [64_000, 1_000_000, 100_000_000];
 /// The highest rate in a guest, which has one slow processor, and in a quick run there.
 const GUEST_RATE: u64 = 100_000_000;
 const QUICK_GUEST_RATE: u64 = 1_000_000;
-/// The parts on the machine's own kernel. A path with a round trip needs netem, which guests have.
-const PARTS: [Part; 7] =
-    [Part::Rate, Part::Small, Part::Fair, Part::Ecn, Part::Change, Part::Cpu, Part::Program];
+/// The parts on the machine's own kernel.
+const PARTS: [Part; 8] =
+    [Part::Rate, Part::Small, Part::Fair, Part::Ecn, Part::Delay, Part::Change, Part::Cpu, Part::Program];
 /// The parts in a guest: there the processor's time says nothing.
 const GUEST_PARTS: [Part; 6] = [Part::Rate, Part::Small, Part::Fair, Part::Ecn, Part::Delay, Part::Change];
 /// The parts of a quick run, of those above.
@@ -70,7 +70,11 @@ impl Settings {
             true => usual.iter().map(|&name| name.to_owned()).collect(),
             false => options.cc.clone(),
         };
-        let wanted = |each: &Contender| options.only.is_empty() || options.only.contains(each);
+        // Who names wondershaper wants to be told what it needs; else it is left out in silence without its script.
+        let wanted = |each: &Contender| match options.only.is_empty() {
+            true => *each != Contender::Wondershaper || options.wondershaper.is_some(),
+            false => options.only.contains(each),
+        };
         Self {
             contenders: Contender::all().filter(wanted).collect(),
             parts,
@@ -85,9 +89,10 @@ impl Settings {
     /// How long an upload at `rate` bit/s runs, in seconds.
     pub fn seconds_at(&self, rate: u64) -> u64 {
         self.seconds.unwrap_or(match (self.quick, rate) {
-            (false, ..=1_000_000) => 60,
-            (false, ..=10_000_000) => 30,
-            (false, _) => 20,
+            (false, ..100_000) => 60,
+            (false, ..=1_000_000) => 30,
+            (false, ..=10_000_000) => 25,
+            (false, _) => 12,
             (true, ..=1_000_000) => 10,
             (true, _) => 5,
         })
@@ -151,10 +156,11 @@ mod tests {
     #[test]
     fn what_the_kernels_are_for() {
         let host = settings("", Where::Host);
-        assert!(host.parts.contains(&Part::Cpu) && !host.parts.contains(&Part::Delay));
+        assert!(host.parts.contains(&Part::Cpu));
         assert_eq!((host.rates.len(), host.seconds_at(64_000)), (5, 60));
         let guest = settings("--quick", Where::Guest(crate::vm::kernel::Kernel::Uml612));
         assert_eq!(guest.rates, [64_000, 1_000_000]);
+        assert!(!guest.parts.contains(&Part::Cpu) && !guest.parts.contains(&Part::Delay));
         assert_eq!(settings("--seconds 7", Where::Host).seconds_at(1_000_000_000), 7);
     }
 }
