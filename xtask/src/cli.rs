@@ -57,6 +57,14 @@ pub enum Chore {
         #[command(subcommand)]
         what: Bench,
     },
+    /// Feed the parsers of what users write with strange input
+    Fuzz {
+        /// The parser, such as config [default: all, one after the other]
+        target: Option<String>,
+        /// How long each is fed
+        #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+    },
     /// Remove what a killed run-all left: processes, network links, namespace
     Clean,
     /// Run a command under another kernel, with this machine's files

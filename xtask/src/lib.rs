@@ -1,5 +1,5 @@
-//! Every chore as `cargo xtask …`: run-all, test, setup, build-ebpf, bench, train-demo, render-demo, report, clean,
-//! vm.
+//! Every chore as `cargo xtask …`: run-all, test, setup, build-ebpf, bench, train-demo, render-demo, report, fuzz,
+//! clean, vm.
 //!
 //! This crate builds before any system package is there and drives the other programs as processes.
 //!
@@ -12,6 +12,7 @@
 //! - [`summary`]: what a run measured, as JSON
 //! - [`report`]: the same as a page
 //! - [`steps`]: `cargo xtask test`
+//! - [`fuzz`]: strange input for parsers
 //! - [`vm`]: guest kernels
 //! - [`demo`], [`train`]: how the demo clip and the demo pair are made
 //! - [`mod@bench`]: limits measured beside each other
@@ -24,6 +25,7 @@ pub mod cli;
 pub mod clock;
 pub mod confine;
 pub mod demo;
+pub mod fuzz;
 pub mod interrupt;
 pub mod machine;
 pub mod packages;

@@ -1,5 +1,5 @@
-//! Every chore as `cargo xtask …`: run-all, test, setup, build-ebpf, train-demo, render-demo, report, clean,
-//! vm.
+//! Every chore as `cargo xtask …`: run-all, test, setup, build-ebpf, train-demo, render-demo, report, fuzz,
+//! clean, vm.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use clap::Parser;
 use xtask::cli::{Chore, Cli};
 use xtask::interrupt::Interrupted;
 use xtask::workspace::Workspace;
-use xtask::{bench, demo, report, run, setup, steps, train, vm};
+use xtask::{bench, demo, fuzz, report, run, setup, steps, train, vm};
 
 fn main() -> ExitCode {
     match chore(Cli::parse().chore) {
@@ -34,6 +34,7 @@ fn chore(chore: Chore) -> Result<ExitCode> {
         Chore::TrainDemo { minutes } => train::train(&Workspace::locate()?, minutes),
         Chore::Report { directory } => report::write(&directory),
         Chore::Bench { what } => bench::bench(&what),
+        Chore::Fuzz { target, seconds } => fuzz::fuzz(&Workspace::locate()?, target.as_deref(), seconds),
         Chore::Clean => run::clean(),
         Chore::Vm(chore) => return vm::chore(&chore),
     };

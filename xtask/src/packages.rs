@@ -9,8 +9,9 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::Uid;
 
 /// Debian's name of each package, and why it is needed.
-const PACKAGES: [(&str, &str); 19] = [
+const PACKAGES: [(&str, &str); 20] = [
     ("gcc", "links Rust programs and builds eBPF's linker"),
+    ("g++", "builds libFuzzer, for fuzz"),
     ("libc6-dev", "headers and start files for the above"),
     ("pkg-config", "tells the build where GStreamer is"),
     ("libgstreamer1.0-dev", "GStreamer: edge daemon and relay are built against it"),

@@ -22,8 +22,10 @@ const SKIPPED: &str = "SKIPPED: ";
 /// Beginnings of the reasons for which a test may be skipped on the project's own CI machine, where all else
 /// must run: nothing there can do these.
 const ALLOWED_IN_CI: [&str; 1] = ["no CUDA device"];
-/// The packages of kernel programs, which are outside of the workspace.
-const KERNEL_PROGRAMS: [&str; 2] = ["shaper-ebpf", "crates/bench-peer/ebpf"];
+/// The packages outside of the workspace: kernel programs and fuzz targets.
+const OUTSIDE: [&str; 3] = ["shaper-ebpf", "crates/bench-peer/ebpf", "fuzz"];
+/// How long each parser is fuzzed, in seconds: enough to go through the seeds and what is near them.
+const FUZZ_SECONDS: &str = "5";
 /// The end-to-end run's rate and length.
 const RATE: &str = "64kbit";
 const DURATION: &str = "20s";
@@ -86,7 +88,7 @@ fn steps(workspace: &Workspace, quick: bool) -> Vec<Step<'_>> {
     let mut steps: Vec<Step<'_>> = vec![
         ("set-up", Box::new(|| crate::setup::setup(workspace).map(|()| Vec::new()))),
         ("format", cargo(&["fmt", "--all", "--check"])),
-        ("format, kernel", Box::new(|| in_kernel_programs(workspace, &["fmt", "--check"]))),
+        ("format, outside", Box::new(|| outside(workspace, &["fmt", "--check"]))),
         (
             "lints",
             cargo(&["clippy", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
@@ -118,6 +120,7 @@ fn steps(workspace: &Workspace, quick: bool) -> Vec<Step<'_>> {
                 watched(command)
             }),
         ));
+        steps.push(("fuzz", Box::new(|| chore(workspace, &["fuzz", "--seconds", FUZZ_SECONDS]))));
         steps.push(("end-to-end run", Box::new(|| end_to_end(workspace))));
     }
     steps
@@ -132,10 +135,10 @@ fn guest_kernels() -> Result<Vec<String>> {
     vm::setup::setup(&Home::locate()?, &Kernel::ALL, &Interrupt::default()).map(|()| Vec::new())
 }
 
-/// Runs cargo in the kernel programs' own packages.
-fn in_kernel_programs(workspace: &Workspace, words: &[&str]) -> Result<Vec<String>> {
+/// Runs cargo in the packages outside of the workspace.
+fn outside(workspace: &Workspace, words: &[&str]) -> Result<Vec<String>> {
     let mut reasons = Vec::new();
-    for package in KERNEL_PROGRAMS {
+    for package in OUTSIDE {
         let mut command = workspace.cargo();
         command.current_dir(workspace.root().join(package)).args(words);
         reasons.extend(watched(command)?);
@@ -168,6 +171,13 @@ fn watched(mut command: Command) -> Result<Vec<String>> {
 /// Why a test was skipped, if `line` says so.
 fn skipped(line: &str) -> Option<&str> {
     line.trim().strip_prefix(SKIPPED)
+}
+
+/// Runs another chore as a process, so that its signal handlers are its own.
+fn chore(workspace: &Workspace, words: &[&str]) -> Result<Vec<String>> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(words).current_dir(workspace.root());
+    watched(command)
 }
 
 /// A short run of everything, and what must hold of it.

@@ -110,7 +110,8 @@ impl Rate {
     /// Bytes that leave in `time`, rounded down.
     #[must_use]
     pub fn bytes_in(self, time: Duration) -> u64 {
-        (time.as_nanos() * u128::from(self.0) / 8_000_000_000).try_into().unwrap_or(u64::MAX)
+        // More than 128 bits hold is more than 64 hold after the division, too.
+        (time.as_nanos().saturating_mul(self.0.into()) / 8_000_000_000).try_into().unwrap_or(u64::MAX)
     }
 }
 
@@ -261,6 +262,16 @@ mod tests {
         }
         assert!("0".parse::<Burst>().is_err());
         assert!("soon".parse::<Burst>().unwrap_err().to_string().contains("250ms"));
+    }
+
+    #[test]
+    fn no_time_is_too_long() {
+        let most = Rate::from_bits_per_second(Rate::MAX).unwrap();
+        assert_eq!(most.bytes_in(Duration::MAX), u64::MAX);
+        assert_eq!(
+            "10000000000000000000s".parse::<Burst>().map(|burst| burst.at(most).bytes()),
+            Ok(u64::MAX)
+        );
     }
 
     #[test]
