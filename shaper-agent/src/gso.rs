@@ -21,14 +21,25 @@ use crate::{
     netlink,
     netns::{self, Namespaces},
     record::Gso,
+    spec::Mode,
 };
 
 /// What TCP sends at once where nothing limits it.
 pub(crate) const UNLIMITED: u64 = 65_536;
 
-/// The segments that one packet may hold so that it takes at most a quarter of the burst; none if it needs no cap.
-pub(crate) fn segments(burst: Size, frame: Size) -> Option<u32> {
-    let bytes = burst.bytes() / 4;
+/// Into how many packets a burst can be divided at least.
+const SHAPE_SHARE: u64 = 4;
+const POLICE_SHARE: u64 = 12;
+/// The longest packet when policing, in segments. What is policed, is dropped as a whole; and BBR measures the rate
+/// between two drops, the more exactly the shorter the packets are.
+const POLICE_SEGMENTS: u64 = 16;
+
+/// The segments that one packet may hold so that it takes but a share of the burst; none if it needs no cap.
+pub(crate) fn segments(mode: Mode, burst: Size, frame: Size) -> Option<u32> {
+    let bytes = match mode {
+        Mode::Shape => burst.bytes() / SHAPE_SHARE,
+        Mode::Auto | Mode::Police => (burst.bytes() / POLICE_SHARE).min(POLICE_SEGMENTS * frame.bytes()),
+    };
     (bytes < UNLIMITED).then(|| u32::try_from(bytes / frame.bytes().max(1)).unwrap_or(u32::MAX).max(1))
 }
 
@@ -85,10 +96,13 @@ mod tests {
 
     #[test]
     fn the_cap_follows_the_burst() {
-        let at = |burst: u64| segments(Size::from_bytes(burst), Size::from_bytes(1514));
-        assert_eq!(at(3028), Some(1));
-        assert_eq!(at(62_500), Some(10));
-        assert_eq!(at(262_143), Some(43));
-        assert_eq!(at(262_144), None);
+        let at = |mode, burst: u64| segments(mode, Size::from_bytes(burst), Size::from_bytes(1514));
+        assert_eq!(at(Mode::Shape, 3028), Some(1));
+        assert_eq!(at(Mode::Shape, 62_500), Some(10));
+        assert_eq!(at(Mode::Shape, 262_143), Some(43));
+        assert_eq!(at(Mode::Shape, 262_144), None);
+        assert_eq!(at(Mode::Police, 15_140), Some(1));
+        assert_eq!(at(Mode::Police, 62_500), Some(3));
+        assert_eq!(at(Mode::Police, 62_500_000), Some(16));
     }
 }

@@ -21,11 +21,12 @@ const ETHERNET: i64 = 14;
 const USUAL_MTU: u32 = 1500;
 
 /// A policer's default burst: as much as lets the bucket keep what it earns while TCP waits for its shortest
-/// retransmission timeout (200 ms), twice, and at least four frames.
+/// retransmission timeout (200 ms), twice, and a rest (see [`shaper_common::dropper`]) at a low rate.
 const POLICE_BURST: Duration = Duration::from_millis(500);
+const POLICE_FRAMES: u64 = 10;
 /// A shaper's: what covers the lateness of timers.
 const SHAPE_BURST: Duration = Duration::from_millis(40);
-const LEAST_FRAMES: u64 = 4;
+const SHAPE_FRAMES: u64 = 4;
 
 /// The numbers of one direction's limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +60,11 @@ impl Plan {
         let mtu = interface.map_or(USUAL_MTU, |interface| interface.mtu);
         let frame = (i64::from(mtu) + ETHERNET + i64::from(settings.overhead)).max(1);
         let frame = Size::from_bytes(frame.unsigned_abs());
-        let usual = if mode == Mode::Shape { SHAPE_BURST } else { POLICE_BURST };
-        let least = Size::from_bytes(LEAST_FRAMES * frame.bytes());
+        let (usual, frames) = match mode {
+            Mode::Shape => (SHAPE_BURST, SHAPE_FRAMES),
+            Mode::Auto | Mode::Police => (POLICE_BURST, POLICE_FRAMES),
+        };
+        let least = Size::from_bytes(frames * frame.bytes());
         let burst =
             settings.burst.map_or_else(|| Burst::Time(usual).at(rate).max(least), |burst| burst.at(rate));
         if burst < frame {
@@ -69,8 +73,8 @@ impl Plan {
         // Only a veth's other end can be told to send shorter packets.
         let capped =
             direction == Direction::Upload && interface.is_some_and(|interface| interface.peer.is_some());
-        let gso_segments = if capped { gso::segments(burst, frame) } else { None };
-        // An uncapped packet, too, fits in a quarter of the burst; where no cap is possible, longer ones add to the bound.
+        let gso_segments = if capped { gso::segments(mode, burst, frame) } else { None };
+        // An uncapped packet, too, fits in a share of the burst; where no cap is possible, longer ones add to the bound.
         let segments = match gso_segments {
             Some(segments) => u64::from(segments),
             None if capped => gso::UNLIMITED.div_ceil(frame.bytes()),
@@ -137,7 +141,10 @@ mod tests {
     #[test]
     fn defaults_follow_rate_mode_and_mtu() {
         let police = plan("64kbit", None, 0, Mode::Police);
-        assert_eq!((police.frame.bytes(), police.burst.bytes(), police.gso_segments), (1514, 6056, Some(1)));
+        assert_eq!(
+            (police.frame.bytes(), police.burst.bytes(), police.gso_segments),
+            (1514, 15_140, Some(1))
+        );
         assert_eq!(plan("1mbit", None, 0, Mode::Police).burst.bytes(), 62_500);
         let shape = plan("100mbit", None, 0, Mode::Shape);
         assert_eq!((shape.burst.bytes(), shape.gso_segments), (500_000, None));

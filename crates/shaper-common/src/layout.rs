@@ -99,7 +99,7 @@ pub struct Counters {
     pub dropped_bytes: u64,
     /// Packets of those dropped whose flow had had its share.
     pub share_drops: u64,
-    /// Packets of those dropped to slow a sender down before the debt reached the limit.
+    /// Packets of those dropped so that their sender loses fewer afterwards.
     pub early_drops: u64,
     /// Packets of those dropped that gave up on the bucket, because other CPUs were faster too often.
     pub contended_drops: u64,

@@ -25,7 +25,7 @@
 
 use crate::{
     bucket::{Bucket, Refused, TICK_SHIFT, Word, charge, charge_at_most},
-    dropper::{self, OPEN},
+    dropper,
     flow::{self, Flow, Table},
     wire::{Kind, Measure},
 };
@@ -54,6 +54,8 @@ pub struct Limiter {
     pub mark: u64,
     /// The debt above which the bucket is about to run dry (see [`dropper`]).
     pub early: u64,
+    /// The debt to which the bucket must have fallen for a flow that rests; `u64::MAX`: none does.
+    pub reopen: u64,
     /// The room of the small-packet budget.
     pub small_limit: u64,
     /// The quiet, in ticks, after which nothing can be in the queue any more.
@@ -100,7 +102,7 @@ pub enum Cause {
     Limit,
     /// Its flow has had its share.
     Share,
-    /// To make its sender slow down before the debt reaches the limit (see [`dropper`]).
+    /// So that its sender loses fewer afterwards (see [`dropper`]).
     Early,
     /// Other CPUs changed the bucket first, too often in a row.
     Contended,
@@ -131,7 +133,7 @@ impl Limiter {
             return (Verdict::Drop(Cause::Share), 0);
         }
         let owed = if over { flow.debt } else { debt };
-        if self.dropped_early(state, &flow, owed, kind) {
+        if self.dropped_early(state, &flow, debt, owed, kind) {
             return (Verdict::Drop(Cause::Early), 0);
         }
         // What the queue cannot hold is policed at the debt up to which packets go at once.
@@ -141,7 +143,12 @@ impl Limiter {
         let (charged, retries) = self.charge(state, now, cost, deepest);
         let debt = match charged {
             Ok(debt) => debt,
-            Err(cause) => return (Verdict::Drop(cause), retries),
+            Err(cause) => {
+                if self.reopen != u64::MAX && flow.active == 1 {
+                    flow.set(state, dropper::refused(flow.word(state)));
+                }
+                return (Verdict::Drop(cause), retries);
+            }
         };
         flow.charge(state, now, cost, self.flow_limit);
         let mark = kind.is(Kind::ECN) && debt > self.mark;
@@ -170,15 +177,17 @@ impl Limiter {
         (charged, state.forget(retries))
     }
 
-    /// Whether this is the packet that is dropped to make its sender slow down in time.
+    /// Whether the packet is dropped so that its sender loses fewer afterwards. The flow `owes`, all flows together
+    /// have the `debt`.
     #[inline(always)]
-    fn dropped_early(&self, state: &impl State, flow: &Flow, owed: u64, kind: Kind) -> bool {
+    fn dropped_early(&self, state: &impl State, flow: &Flow, debt: u64, owed: u64, kind: Kind) -> bool {
         let word = flow.word(state);
         let near = owed > self.early && !kind.is(Kind::ECN);
-        if !near && word == OPEN {
+        if !near && dropper::is_open(word) {
             return false;
         }
-        let (offered, next) = dropper::judge(word, near);
+        let poor = debt > self.reopen && flow.active == 1;
+        let (offered, next) = dropper::judge(word, near, poor);
         if next != word {
             flow.set(state, next);
         }

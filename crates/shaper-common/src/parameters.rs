@@ -11,8 +11,15 @@ use crate::{
 /// The longest burst or reserve: longer ones limit nothing that anybody would notice, and could overflow.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// The credit at which a policer's bucket is about to run dry.
-const EARLY: Duration = Duration::from_millis(20);
+/// The credit at which a policer's bucket is about to run dry: measured as the best for cubic and BBR from 64 kbit/s to
+/// 100 Mbit/s at a round trip near zero.
+const EARLY: Duration = Duration::from_millis(17);
+/// TCP's shortest retransmission timeout (Linux's `TCP_RTO_MIN`). Where it earns fewer frames than this, flows rest.
+const TIMEOUT: Duration = Duration::from_millis(200);
+const TIMEOUT_FRAMES: u64 = 3;
+/// The credit that ends a rest: more than one timeout earns, less than it and the next, which is twice as long. The bucket
+/// must be able to hold well more.
+const REOPEN: Duration = Duration::from_millis(300);
 
 /// A shaper's horizon: as long as this, and at least so many frames (the first window of a connection is ten), but never
 /// longer than `HORIZON_MOST`: `fq` itself drops what is ten seconds away.
@@ -99,11 +106,18 @@ impl Parameters {
             flow_limit: limit,
             mark: limit / 2,
             early: limit.saturating_sub(span(EARLY)),
+            reopen: self.reopen(limit),
             small_limit: span(self.reserve),
             guard: 0,
             epoch_shift: self.epoch_shift(),
             overhead: self.overhead,
         }
+    }
+
+    /// The debt at which a flow's rest ends, where flows rest.
+    fn reopen(&self, limit: u64) -> u64 {
+        let slow = TIMEOUT_FRAMES * self.time_of(self.frame.bytes()) > span(TIMEOUT);
+        if slow && limit >= span(REOPEN + REOPEN + TIMEOUT) { limit - span(REOPEN) } else { u64::MAX }
     }
 
     /// Half of the burst is for the departures, half for the lateness of timers: packets that should have left one by
@@ -123,6 +137,7 @@ impl Parameters {
             flow_limit: limit,
             mark: pace + span(MARK).max(MARK_FRAMES * frame).min(horizon / 2),
             early: u64::MAX,
+            reopen: u64::MAX,
             small_limit: span(self.reserve) / 2,
             guard: span(GUARD),
             epoch_shift: self.epoch_shift(),

@@ -37,7 +37,7 @@ const COUNTERS: &[Metric<u64>] = &[
     ("dropped_packets_total", "Packets dropped, whatever the cause", |limit| limit.counters.dropped_packets),
     ("dropped_bytes_total", "Bytes dropped, as on the wire", |limit| limit.counters.dropped_bytes),
     ("share_drops_total", "Dropped packets whose flow had had its share", |limit| limit.counters.share_drops),
-    ("early_drops_total", "Dropped packets, to slow a sender down in time", |limit| {
+    ("early_drops_total", "Dropped packets, so that their sender loses fewer afterwards", |limit| {
         limit.counters.early_drops
     }),
     ("contended_drops_total", "Dropped packets that lost the bucket to other CPUs", |limit| {

@@ -49,7 +49,7 @@ fn a_tcp_upload_gets_the_rate() {
         let container = Container::new();
         let before = container.gso_max_segs();
         let agent = Agent::start(&container, &["--rate", "1mbit", "--mode", "police"]);
-        assert_eq!(container.gso_max_segs(), "10");
+        assert_eq!(container.gso_max_segs(), "3");
         let bytes = upload(&container, congestion, Duration::from_secs(10));
         let share = bytes as f64 * 8.0 / 9.0 / (1e6 * PAYLOAD_SHARE);
         // Above by the burst, half a second in nine; below when a retransmission timeout falls into the window.
