@@ -128,6 +128,9 @@ pub enum AgentError {
     /// The target went away.
     #[error("{0} is gone, and the limit with it")]
     Gone(String),
+    /// The target went away before its limit was in force.
+    #[error("{0} went away while its limit was being put in force; nothing is left of it")]
+    Vanished(String),
     /// Something else took the limit out of force.
     #[error("the limit of {0} was removed by something else; its traffic is not limited now")]
     Removed(String),
@@ -155,7 +158,7 @@ impl AgentError {
     #[must_use]
     pub fn is_absence(&self) -> bool {
         match self {
-            Self::NoInterface(_) | Self::Gone(_) => true,
+            Self::NoInterface(_) | Self::Gone(_) | Self::Vanished(_) => true,
             Self::Target(error) => matches!(error.reason(), Reason::NotFound | Reason::NotRunning),
             _ => false,
         }
@@ -176,7 +179,7 @@ impl AgentError {
             | Self::Spec(_)
             | Self::Parameters(_)
             | Self::SamePlace { .. } => 2,
-            Self::NoInterface(_) | Self::NoLimit(_) => 3,
+            Self::NoInterface(_) | Self::NoLimit(_) | Self::Vanished(_) => 3,
             Self::Privileges(_) => 4,
             Self::Load(_) | Self::Unsupported { .. } => 5,
             Self::Bpffs { .. } | Self::OtherVersion => 6,

@@ -52,8 +52,20 @@ impl Limit {
     ///
     /// # Errors
     ///
-    /// The kernel refuses something; nothing is left then.
+    /// The interface or cgroup is gone meanwhile, or the kernel refuses something; nothing is left then.
     pub(crate) fn attach(
+        kernel: &mut Kernel,
+        namespaces: &Namespaces,
+        wanted: Wanted<'_>,
+        site: &Site,
+        slot: u32,
+    ) -> Result<Self, AgentError> {
+        // Each step says that something is not there in words of its own; what is gone is the target.
+        Self::make(kernel, namespaces, wanted, site, slot)
+            .map_err(|error| if site.is_there() { error } else { AgentError::Vanished(site.describe()) })
+    }
+
+    fn make(
         kernel: &mut Kernel,
         namespaces: &Namespaces,
         wanted: Wanted<'_>,

@@ -1,6 +1,6 @@
 //! Where a target's traffic can be limited, as it is now.
 
-use std::fs::File;
+use std::{fs::File, io};
 
 use crate::{error::AgentError, interface::Interface, record, spec::Hook, target::CgroupPlace};
 
@@ -29,11 +29,12 @@ impl Site {
     ///
     /// It cannot be opened.
     pub(crate) fn cgroup(cgroup: CgroupPlace) -> Result<Self, AgentError> {
-        let directory = File::open(cgroup.path()).map_err(|error| AgentError::Attach {
-            place: format!("the cgroup {}", cgroup.path().display()),
-            cause: error.to_string(),
-        })?;
-        Ok(Self::Cgroup(cgroup, directory))
+        let place = format!("the cgroup {}", cgroup.path().display());
+        match File::open(cgroup.path()) {
+            Ok(directory) => Ok(Self::Cgroup(cgroup, directory)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(AgentError::Vanished(place)),
+            Err(error) => Err(AgentError::Attach { place, cause: error.to_string() }),
+        }
     }
 
     /// A place that was noted, as it is now.
@@ -57,6 +58,14 @@ impl Site {
         match self {
             Self::Interface(interface) => Some(interface),
             Self::Cgroup(..) => None,
+        }
+    }
+
+    /// Whether it is still there.
+    pub(crate) fn is_there(&self) -> bool {
+        match self {
+            Self::Interface(interface) => Interface::numbered(interface.index).is_some(),
+            Self::Cgroup(cgroup, _) => cgroup.path().is_dir(),
         }
     }
 

@@ -1,13 +1,15 @@
 //! Network namespaces joined to this one by a veth pair; removed when dropped.
 
-use std::process::Command;
+use std::{fs::File, net::TcpListener, os::fd::AsFd as _, process::Command, thread};
 
 use anyhow::{Context, Result, bail};
+use nix::sched::{CloneFlags, setns};
 
 /// A network namespace whose `eth0` is the far end of a veth pair. The near end is the port of a bridge, as a
 /// container engine does it, so that the bridge sees exactly what passed a limit on the port.
 pub struct Network {
     tag: String,
+    subnet: u8,
 }
 
 impl Network {
@@ -18,7 +20,7 @@ impl Network {
     ///
     /// Not root, or the kernel lacks veth, bridges or namespaces; what was made is removed again.
     pub fn new(tag: &str, subnet: u8) -> Result<Self> {
-        let network = Self { tag: tag.into() };
+        let network = Self { tag: tag.into(), subnet };
         let (namespace, bridge, port) = (network.namespace(), network.bridge(), network.port());
         // A rest of a killed test run would be in the way.
         network.remove();
@@ -52,6 +54,28 @@ impl Network {
     /// The veth end on this side.
     pub fn port(&self) -> String {
         format!("tv-{}", self.tag)
+    }
+
+    /// The address in the namespace.
+    #[must_use]
+    pub fn inside(&self) -> String {
+        format!("10.78.{}.2", self.subnet)
+    }
+
+    /// A listener in the namespace, on a port that is free.
+    ///
+    /// # Errors
+    ///
+    /// The namespace is gone.
+    pub fn listen(&self) -> Result<TcpListener> {
+        let namespace = File::open(format!("/run/netns/{}", self.namespace()))?;
+        let address = (self.inside(), 0);
+        // A thread of its own, since a thread stays where it has entered.
+        let listening = thread::spawn(move || -> Result<TcpListener> {
+            setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
+            Ok(TcpListener::bind(address)?)
+        });
+        listening.join().unwrap_or_else(|_| bail!("the thread in the namespace failed"))
     }
 
     /// Bytes that passed from the namespace to this side, Ethernet headers included.

@@ -12,8 +12,8 @@ use sluice_tests::{clip, models, net::Network, program::Program};
 
 const LONG: Duration = Duration::from_secs(60);
 const RATE_BIT_S: f64 = 256_000.0;
-/// The default burst at this rate: 250 ms of it.
-const BURST_BYTES: f64 = 8000.0;
+/// The default burst at this rate: 500 ms of it.
+const BURST_BYTES: f64 = 16_000.0;
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("the test's own paths are UTF-8")

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod flood;
 mod life;
+mod lift;
 mod pod;
 mod program;
 mod support;

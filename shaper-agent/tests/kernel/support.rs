@@ -40,6 +40,8 @@ pub(crate) struct Container {
     pub(crate) iface: String,
     /// The host's address on the veth.
     pub(crate) host: String,
+    /// The container's.
+    own: String,
     /// Where its agents mount the BPF file system, so that tests are apart from each other.
     bpffs: tempfile::TempDir,
 }
@@ -55,7 +57,13 @@ impl Container {
         let subnet = (pid % 4096) * 16 + number;
         let address = |host: u32| format!("198.18.{}.{}", subnet / 64 % 256, subnet % 64 * 4 + host);
         let bpffs = tempfile::tempdir().unwrap();
-        let container = Self { namespace: namespace.clone(), iface: iface.clone(), host: address(1), bpffs };
+        let container = Self {
+            namespace: namespace.clone(),
+            iface: iface.clone(),
+            host: address(1),
+            own: address(2),
+            bpffs,
+        };
         ip(&["netns", "add", &namespace]);
         ip(&["link", "add", &iface, "type", "veth", "peer", "name", "eth0", "netns", &namespace]);
         ip(&["address", "add", &format!("{}/30", address(1)), "dev", &iface]);
@@ -63,6 +71,16 @@ impl Container {
         ip(&["-n", &namespace, "address", "add", &format!("{}/30", address(2)), "dev", "eth0"]);
         ip(&["-n", &namespace, "link", "set", "eth0", "up"]);
         container
+    }
+
+    /// Gives the container's interface its address again, whatever the interface is called now.
+    pub(crate) fn address(&self) {
+        let in_it = ["-n", self.namespace.as_str()];
+        let links =
+            Command::new("ip").args(in_it).args(["-o", "link", "show", "type", "veth"]).output().unwrap();
+        let links = String::from_utf8(links.stdout).unwrap();
+        let name = links.split(": ").nth(1).unwrap().split('@').next().unwrap();
+        ip(&[&in_it[..], &["address", "replace", &format!("{}/30", self.own), "dev", name]].concat());
     }
 
     /// The agent's command with some arguments, on this container's BPF file system.
