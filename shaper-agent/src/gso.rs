@@ -8,13 +8,13 @@
 //! `RTM_SETLINK` has no attribute for "in that namespace" (`IFLA_TARGET_NETNSID` would *move* the interface there),
 //! so a thread enters the namespace for the one call.
 
-use std::{fs::File, io};
+use std::{fs::File, io, time::Duration};
 
 use netlink_packet_route::{
     RouteNetlinkMessage,
     link::{LinkAttribute, LinkMessage},
 };
-use shaper_common::units::Size;
+use shaper_common::units::{Rate, Size};
 
 use crate::{
     interface::{self, Peer},
@@ -30,15 +30,21 @@ pub(crate) const UNLIMITED: u64 = 65_536;
 /// Into how many packets a burst can be divided at least.
 const SHAPE_SHARE: u64 = 4;
 const POLICE_SHARE: u64 = 12;
-/// The longest packet when policing, in segments. What is policed, is dropped as a whole; and BBR measures the rate
+/// The longest packet when policing, in segments. What is policed is dropped as a whole; and BBR measures the rate
 /// between two drops, the more exactly the shorter the packets are.
 const POLICE_SEGMENTS: u64 = 16;
+/// Where what TCP sends at once takes less than this, long packets do not matter any more, but the work of cutting them up
+/// does.
+const SHORT: Duration = Duration::from_millis(1);
 
 /// The segments that one packet may hold so that it takes but a share of the burst; none if it needs no cap.
-pub(crate) fn segments(mode: Mode, burst: Size, frame: Size) -> Option<u32> {
+pub(crate) fn segments(mode: Mode, rate: Rate, burst: Size, frame: Size) -> Option<u32> {
     let bytes = match mode {
         Mode::Shape => burst.bytes() / SHAPE_SHARE,
-        Mode::Auto | Mode::Police => (burst.bytes() / POLICE_SHARE).min(POLICE_SEGMENTS * frame.bytes()),
+        Mode::Auto | Mode::Police => {
+            let share = burst.bytes() / POLICE_SHARE;
+            if rate.bytes_in(SHORT) < UNLIMITED { share.min(POLICE_SEGMENTS * frame.bytes()) } else { share }
+        }
     };
     (bytes < UNLIMITED).then(|| u32::try_from(bytes / frame.bytes().max(1)).unwrap_or(u32::MAX).max(1))
 }
@@ -95,14 +101,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cap_follows_the_burst() {
-        let at = |mode, burst: u64| segments(mode, Size::from_bytes(burst), Size::from_bytes(1514));
-        assert_eq!(at(Mode::Shape, 3028), Some(1));
-        assert_eq!(at(Mode::Shape, 62_500), Some(10));
-        assert_eq!(at(Mode::Shape, 262_143), Some(43));
-        assert_eq!(at(Mode::Shape, 262_144), None);
-        assert_eq!(at(Mode::Police, 15_140), Some(1));
-        assert_eq!(at(Mode::Police, 62_500), Some(3));
-        assert_eq!(at(Mode::Police, 62_500_000), Some(16));
+    fn the_cap_follows_rate_and_burst() {
+        let at = |mode, rate: &str, burst: u64| {
+            segments(mode, rate.parse().unwrap(), Size::from_bytes(burst), Size::from_bytes(1514))
+        };
+        assert_eq!(at(Mode::Shape, "64kbit", 3028), Some(1));
+        assert_eq!(at(Mode::Shape, "1mbit", 62_500), Some(10));
+        assert_eq!(at(Mode::Shape, "50mbit", 262_143), Some(43));
+        assert_eq!(at(Mode::Shape, "50mbit", 262_144), None);
+        assert_eq!(at(Mode::Police, "64kbit", 15_140), Some(1));
+        assert_eq!(at(Mode::Police, "1mbit", 62_500), Some(3));
+        assert_eq!(at(Mode::Police, "100mbit", 6_250_000), Some(16));
+        assert_eq!(at(Mode::Police, "1gbit", 62_500_000), None);
+        assert_eq!(at(Mode::Police, "1gbit", 62_500), Some(3));
     }
 }

@@ -130,12 +130,10 @@ impl Limit {
                 let failed = |cause: String| AgentError::Attach { place: site.describe(), cause };
                 let mut program = kernel.cgroup_program(self.slot)?;
                 let program = program.program()?;
+                // A link leaves room for others' whatever its mode, and the kernel takes no flags with it.
+                let mode = CgroupAttachMode::Single;
                 let link = program
-                    .attach(
-                        directory,
-                        aya::programs::CgroupSkbAttachType::Egress,
-                        CgroupAttachMode::AllowMultiple,
-                    )
+                    .attach(directory, aya::programs::CgroupSkbAttachType::Egress, mode)
                     .and_then(|link| program.take_link(link))
                     .map_err(|error| failed(chain(&error)))?;
                 FdLink::try_from(link).map(Some).map_err(|error| failed(chain(&error)))

@@ -73,7 +73,7 @@ impl Plan {
         // Only a veth's other end can be told to send shorter packets.
         let capped =
             direction == Direction::Upload && interface.is_some_and(|interface| interface.peer.is_some());
-        let gso_segments = if capped { gso::segments(mode, burst, frame) } else { None };
+        let gso_segments = if capped { gso::segments(mode, rate, burst, frame) } else { None };
         // An uncapped packet, too, fits in a share of the burst; where no cap is possible, longer ones add to the bound.
         let segments = match gso_segments {
             Some(segments) => u64::from(segments),
