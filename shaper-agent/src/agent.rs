@@ -11,6 +11,7 @@ use tokio::{
 use crate::{
     cli::Reporting,
     error::AgentError,
+    expedite::Expedited,
     interface::Interface,
     kernel::Kernel,
     ledger::Ledger,
@@ -239,6 +240,7 @@ impl<'a> Agent<'a> {
             sites.push((target, self.sites.find(target).await));
         }
         let mut ledger = Ledger::create(&self.pins, self.verbose)?;
+        let expedited = Expedited::for_changes(targets.len());
         let mut result = Ok(());
         for (target, site) in sites {
             let Some(held) = self.held.get_mut(target) else { continue };
@@ -277,6 +279,7 @@ impl<'a> Agent<'a> {
                 Err(error) => result = result.and(Err(error)),
             }
         }
+        drop(expedited);
         // While anything is waited for, the programs stay loaded: loading takes longer than attaching.
         if self.held.values().all(|held| held.missing.is_none()) {
             ledger.close()?;
@@ -378,6 +381,7 @@ impl<'a> Agent<'a> {
         }
         let ledger = Ledger::open(&self.pins)?;
         let Some(mut ledger) = ledger else { return Ok(()) };
+        let _expedited = Expedited::for_changes(targets.len());
         for target in targets {
             let Some(held) = self.held.remove(target) else { continue };
             for limit in held.limits {

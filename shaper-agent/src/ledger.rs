@@ -6,6 +6,7 @@ use shaper_common::layout::SLOTS;
 
 use crate::{
     error::AgentError,
+    expedite,
     interface::Interface,
     kernel::Kernel,
     limit::{Limit, Wanted},
@@ -62,6 +63,7 @@ impl Ledger {
 
     /// Cleans up what is left of limits whose interface or cgroup is gone.
     fn prune(&mut self) -> Result<(), AgentError> {
+        expedite::clean_up();
         let gone = |limit: &Limit| match &limit.record.place {
             Place::Interface { index, .. } => Interface::numbered(*index).is_none(),
             Place::Cgroup { path, .. } => !path.is_dir(),

@@ -12,7 +12,7 @@
 //! - `ledger`: all limits of a network namespace under one lock; `limit`: one of them, from attaching to removal
 //! - `plan`: what the settings come to in numbers
 //! - `hook` (TCX, or `clsact` before Linux 6.6), `queue` (`fq` behind an `ifb`), `gso` (the container's packets): the parts
-//!   of a limit that are not in the maps
+//!   of a limit that are not in the maps; `expedite`: so that many of them take no longer than few
 //! - `kernel`: the programs and maps; `record`: the agent's notes beside them; `pins`, `bpffs`: where they outlive it
 //! - `report`, `logs`: what is printed; `holder`: which process holds a program, to name it
 //! - `outside`: who else is told: [`metrics`] over HTTP, [`notify`] for systemd
@@ -26,6 +26,7 @@ pub mod cli;
 mod clsact;
 pub mod config;
 pub mod error;
+mod expedite;
 pub mod generate;
 mod gso;
 mod holder;
