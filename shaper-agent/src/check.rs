@@ -12,14 +12,10 @@ use crate::{
     bpffs,
     cli::Check,
     error::{AgentError, chain},
-    hook, kernel, privileges, queue,
+    hook, kernel, privileges, queue, release,
     spec::Direction,
 };
 
-/// The oldest kernel whose BPF has compare-and-swap.
-const FLOOR: (u32, u32) = (5, 12);
-/// The oldest kernel that takes a departure time from a program.
-const SHAPE_FLOOR: (u32, u32) = (5, 18);
 /// Where container engines are asked.
 const ENGINES: [(&str, &str); 3] = [
     ("Docker", "/var/run/docker.sock"),
@@ -51,7 +47,7 @@ struct Line {
 ///
 /// [`AgentError::Unsupported`] if something that nothing works without is missing.
 pub(crate) fn run(options: &Check, bpffs: &Path) -> Result<(), AgentError> {
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
+    let kernel = release::running();
     let checks = vec![
         version(&kernel),
         capabilities(),
@@ -94,7 +90,7 @@ fn print(report: &Report, json: bool) -> io::Result<()> {
 }
 
 fn version(kernel: &str) -> Line {
-    let ok = parse(kernel).is_none_or(|found| found >= FLOOR);
+    let ok = release::is_at_least(kernel, release::FLOOR);
     let reason =
         if ok { kernel.to_owned() } else { format!("{kernel}; Linux 5.12 is the oldest that will do") };
     Line { name: "kernel version", ok, required: true, reason }
@@ -138,16 +134,12 @@ fn tcx() -> Line {
 }
 
 fn shape(kernel: &str) -> Line {
-    let (ok, reason) = if parse(kernel).is_some_and(|found| found < SHAPE_FLOOR) {
-        (false, "departure times need Linux 5.18; limits are policed".to_owned())
-    } else {
-        match queue::try_ifb() {
-            Ok(()) => (true, "packets can wait: ifb and fq are there".to_owned()),
-            Err(AgentError::Unsupported { what, cause, .. }) => {
-                (false, format!("no {what}: {cause}; limits are policed"))
-            }
-            Err(error) => (false, format!("{error}; limits are policed")),
+    let (ok, reason) = match release::can_shape(kernel, Direction::Upload).and_then(|()| queue::try_ifb()) {
+        Ok(()) => (true, "packets can wait: ifb and fq are there".to_owned()),
+        Err(AgentError::Unsupported { what, cause, .. }) => {
+            (false, format!("no {what}: {cause}; uploads are policed"))
         }
+        Err(error) => (false, format!("{error}; uploads are policed")),
     };
     Line { name: "mode shape", ok, required: false, reason }
 }
@@ -190,21 +182,4 @@ fn engines() -> Line {
         format!("none of {} is there; --container finds nothing", sockets.join(", "))
     };
     Line { name: "container engines", ok, required: false, reason }
-}
-
-/// Major and minor number of a kernel release.
-fn parse(release: &str) -> Option<(u32, u32)> {
-    let mut parts = release.split(|c: char| !c.is_ascii_digit());
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_compared_as_numbers() {
-        assert!(version("6.18.44-x").ok && version("5.12.0").ok && version("10.0").ok);
-        assert!(!version("5.4.0-generic").ok);
-    }
 }

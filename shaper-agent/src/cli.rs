@@ -22,9 +22,9 @@ Exit codes:
   64  with --exit-when-gone: the target went away
   65  something else removed the limit while the agent was running
 
-Needs Linux 5.12 (6.6 for TCX, 5.18 for mode shape), CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON; CAP_SYS_ADMIN to
-enter containers (--container, --pid, --netns; the first two also CAP_SYS_PTRACE), to cap their GSO packets and to
-mount the BPF file system.
+Needs Linux 5.12 (6.6 for TCX and mode shape, 5.18 to shape downloads), CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON;
+CAP_SYS_ADMIN to enter containers (--container, --pid, --netns; the first two also CAP_SYS_PTRACE), to cap their GSO
+packets and to mount the BPF file system.
 RUST_LOG=info,shaper_ebpf=debug logs every dropped packet, at a cost.";
 
 /// Limits what a container can send and receive, with a token bucket on the host side of its veth.

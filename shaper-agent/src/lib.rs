@@ -14,6 +14,7 @@
 //! - `hook` (TCX, or `clsact` before Linux 6.6), `queue` (`fq` behind an `ifb`), `gso` (the container's packets): the parts
 //!   of a limit that are not in the maps; `expedite`: so that many of them take no longer than few
 //! - `kernel`: the programs and maps; `record`: the agent's notes beside them; `pins`, `bpffs`: where they outlive it
+//! - `release`: what kernels of which age can do
 //! - `report`, `logs`: what is printed; `holder`: which process holds a program, to name it
 //! - `outside`: who else is told: [`metrics`] over HTTP, [`notify`] for systemd
 //! - [`generate`]: completions and the manual page
@@ -48,6 +49,7 @@ mod pod;
 mod privileges;
 mod queue;
 mod record;
+mod release;
 mod report;
 pub mod run;
 mod site;

@@ -5,9 +5,7 @@
 //! stay charged to the socket that sent them, so that TCP waits rather than loses (`tcp_small_queue_check`). At a
 //! download's hook, the egress, `fq` takes the place of the veth's own root qdisc, which is none.
 //!
-//! # Minimum kernel version
-//!
-//! 5.18, for `bpf_skb_set_tstamp`.
+//! Which kernels can is in [`release`].
 
 use std::{io, time::Duration};
 
@@ -24,6 +22,7 @@ use crate::{
     interface::{self, Interface},
     netlink,
     record::Queue,
+    release,
     spec::Direction,
 };
 
@@ -56,6 +55,7 @@ pub(crate) fn packets(horizon_bytes: u64) -> u32 {
 ///
 /// [`AgentError::Unsupported`] where the kernel has no `fq` or `ifb`, or the place is taken. Nothing is left then.
 pub(crate) fn make(interface: &Interface, direction: Direction, packets: u32) -> Result<Queue, AgentError> {
+    release::can_shape(&release::running(), direction)?;
     match direction {
         Direction::Upload => make_ifb(interface, packets),
         Direction::Download => make_root(interface, packets),

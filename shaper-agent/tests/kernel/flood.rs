@@ -1,23 +1,31 @@
 //! A flood out of a container, and what comes of it on the host's side.
 
 use std::{
+    io::IoSliceMut,
     net::UdpSocket,
+    os::fd::AsRawFd as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
-use nix::sys::socket::{setsockopt, sockopt::Priority};
+use nix::sys::{
+    socket::{
+        ControlMessageOwned, MsgFlags, recvmsg, setsockopt,
+        sockopt::{Priority, ReceiveTimestampns},
+    },
+    time::TimeSpec,
+};
 
 use crate::support::Container;
 
 /// What a datagram's headers add on the wire: Ethernet, IPv4, UDP.
 const HEADERS: u64 = 42;
 const PAYLOAD: usize = 1000;
-/// How late a datagram may be noticed on a machine that is busy, in seconds.
+/// How late the kernel may stamp a datagram on a machine that is busy, in seconds.
 const LATENESS: f64 = 0.02;
 
 /// When each datagram came, and its bytes on the wire.
@@ -35,6 +43,7 @@ impl Flood {
     pub(crate) fn start(container: &Container, threads: usize) -> Self {
         let receiver = UdpSocket::bind((container.host.as_str(), 0)).unwrap();
         receiver.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        setsockopt(&receiver, ReceiveTimestampns, &true).unwrap();
         let address = receiver.local_addr().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let senders = (0..threads)
@@ -54,11 +63,9 @@ impl Flood {
             .collect();
         let stopped = stop.clone();
         let receiver = thread::spawn(move || {
-            let (mut trace, mut buffer) = (Trace::new(), [0; 2048]);
+            let mut trace = Trace::new();
             while !stopped.load(Ordering::Relaxed) {
-                if let Ok(bytes) = receiver.recv(&mut buffer) {
-                    trace.push((Instant::now(), bytes as u64 + HEADERS));
-                }
+                trace.extend(receive(&receiver));
             }
             trace
         });
@@ -73,6 +80,20 @@ impl Flood {
         }
         self.receiver.join().unwrap()
     }
+}
+
+/// The next datagram, if one comes in time, with the kernel's own time stamp: this thread may have to wait for a CPU.
+fn receive(socket: &UdpSocket) -> Option<(Instant, u64)> {
+    let (mut buffer, mut control) = ([0; 2048], nix::cmsg_space!(TimeSpec));
+    let mut slices = [IoSliceMut::new(&mut buffer)];
+    let message =
+        recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut control), MsgFlags::empty()).ok()?;
+    let stamp = message.cmsgs().unwrap().find_map(|control| match control {
+        ControlMessageOwned::ScmTimestampns(time) => Some(SystemTime::UNIX_EPOCH + Duration::from(time)),
+        _ => None,
+    });
+    let age = SystemTime::now().duration_since(stamp.unwrap()).unwrap_or_default();
+    Some((Instant::now() - age, message.bytes as u64 + HEADERS))
 }
 
 /// By how many bytes the worst window of a trace exceeds `rate × time`, where the rate, in bit/s, changes at the times

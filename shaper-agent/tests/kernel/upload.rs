@@ -76,17 +76,19 @@ fn a_flood_from_several_threads_keeps_the_bound() {
     }
     const BURST: u64 = 20_000;
     let container = Container::new();
-    let agent = Agent::start(&container, &["--rate", "2mbit", "--burst", "20000b", "--mode", "police"]);
+    let agent = Agent::start(&container, &["--rate", "1mbit", "--burst", "20000b", "--mode", "police"]);
     let flood = Flood::start(&container, 4);
-    let mut rates = vec![(Instant::now(), 2e6)];
-    for (word, rate) in [("10mbit", 10e6), ("1mbit", 1e6), ("6mbit", 6e6), ("2mbit", 2e6)] {
+    let mut rates = vec![(Instant::now(), 1e6)];
+    for (word, rate) in [("2400kbit", 2.4e6), ("500kbit", 0.5e6), ("2mbit", 2e6), ("1mbit", 1e6)] {
         std::thread::sleep(Duration::from_secs(1));
         let before = Instant::now();
         let set = container.agent(&["set", "--iface", &container.iface, "--rate", word]).output().unwrap();
         assert!(set.status.success(), "{set:?}");
-        // More may come from the order on; less must be in force 100 ms after it.
+        // More may come from the order on; less must be in force 100 ms after it, or on a slow machine when the command
+        // has ended.
         let up = rates.last().is_some_and(|(_, last)| rate > *last);
-        rates.push((if up { before } else { before + Duration::from_millis(100) }, rate));
+        let bites = Instant::now().max(before + Duration::from_millis(100));
+        rates.push((if up { before } else { bites }, rate));
     }
     std::thread::sleep(Duration::from_secs(1));
     let end = Instant::now();
@@ -192,7 +194,7 @@ fn what_waits_is_not_lost() {
     let agent = if shape["ok"] == true {
         Agent::start(&container, &["--rate", "1mbit", "--mode", "shape"])
     } else {
-        // Without fq, `auto` says so and polices; `shape` refuses.
+        // Without fq, or where an ifb takes nothing from programs, `auto` says so and polices; `shape` refuses.
         let refused = container
             .agent(&["--iface", &container.iface, "--rate", "1mbit", "--mode", "shape"])
             .output()
@@ -200,7 +202,8 @@ fn what_waits_is_not_lost() {
         assert_eq!(refused.status.code(), Some(5));
         let agent = Agent::start(&container, &["--rate", "1mbit"]);
         assert_eq!(agent.attached["mode"], "police");
-        assert!(agent.attached["mode_reason"].as_str().unwrap().contains("fq"), "{}", agent.attached);
+        let reason = agent.attached["mode_reason"].as_str().unwrap();
+        assert!(reason.contains("fq") || reason.contains("ifb"), "{reason}");
         assert_eq!(agent.end(Signal::SIGTERM).0.code(), Some(0));
         assert!(container.is_clean());
         return;
