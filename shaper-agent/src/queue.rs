@@ -28,9 +28,12 @@ use crate::{
 
 const KIND: &str = "fq";
 const IFB_PREFIX: &str = "sluice";
-/// Attributes of `fq` (`linux/pkt_sched.h`): packets in all, and of one flow.
+/// Attributes of `fq` (`linux/pkt_sched.h`): packets in all, packets of one flow, and whether it paces. If it did, it would
+/// tell the sockets of this machine to leave their pacing to it, by departure times that the program then overwrites: BBR
+/// would send unpaced, and take the packets' planned departures for their real ones.
 const TCA_FQ_PLIMIT: u16 = 1;
 const TCA_FQ_FLOW_PLIMIT: u16 = 2;
+const TCA_FQ_RATE_ENABLE: u16 = 5;
 /// The bucket's horizon bounds the queue in time, and so in bytes; this bounds what small packets may make of that.
 const MOST_PACKETS: u32 = 100_000;
 const LEAST_PACKETS: u32 = 1_000;
@@ -185,11 +188,11 @@ fn qdisc(index: u32) -> TcMessage {
 fn add_fq(index: u32, packets: u32) -> io::Result<()> {
     let mut order = qdisc(index);
     order.attributes.push(TcAttribute::Kind(KIND.into()));
-    let limits = [TCA_FQ_PLIMIT, TCA_FQ_FLOW_PLIMIT];
+    let options = [(TCA_FQ_PLIMIT, packets), (TCA_FQ_FLOW_PLIMIT, packets), (TCA_FQ_RATE_ENABLE, 0)];
     order.attributes.push(TcAttribute::Options(
-        limits
+        options
             .into_iter()
-            .map(|limit| TcOption::Other(DefaultNla::new(limit, packets.to_ne_bytes().to_vec())))
+            .map(|(kind, value)| TcOption::Other(DefaultNla::new(kind, value.to_ne_bytes().to_vec())))
             .collect(),
     ));
     netlink::create(RouteNetlinkMessage::NewQueueDiscipline(order))

@@ -4,10 +4,14 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context, Result, ensure};
 use sluice_tests::{skipped, vm};
+
+/// One guest at a time: an emulated machine has a hard time keeping real time as it is.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// The tests, built by `cargo test -p shaper-agent`: the newest, where several builds lie about.
 fn kernel_tests() -> Result<PathBuf> {
@@ -31,6 +35,7 @@ fn pass_under(kernel: &str) -> Result<()> {
         skipped(why);
         return Ok(());
     }
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let tests = kernel_tests()?;
     let path =
         |path: &Path| path.to_str().map(str::to_owned).context("the target directory's path is not UTF-8");

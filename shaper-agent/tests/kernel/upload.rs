@@ -208,6 +208,11 @@ fn what_waits_is_not_lost() {
         assert!(container.is_clean());
         return;
     };
+    // Otherwise fq would take over the pacing of this machine's sockets, and lose it.
+    let queues = std::process::Command::new("tc").args(["qdisc", "show"]).output().unwrap();
+    let queues = String::from_utf8(queues.stdout).unwrap();
+    let ours: Vec<_> = queues.lines().filter(|line| line.starts_with("qdisc fq ")).collect();
+    assert!(!ours.is_empty() && ours.iter().all(|queue| queue.contains("nopacing")), "{queues}");
     let bytes = upload(&container, "cubic", Duration::from_secs(8));
     let share = bytes as f64 * 8.0 / 7.0 / (1e6 * PAYLOAD_SHARE);
     assert!((0.97..1.03).contains(&share), "{share:.3} of the rate");
