@@ -5,7 +5,10 @@ use protocol::{BoundingBox, Detection};
 use super::matching::{Outcome, match_detections};
 
 /// Recalls at which precision is read: 0, 0.01, …, 1.
-const RECALLS: usize = 101;
+pub const RECALLS: usize = 101;
+
+/// The best precision at each recall or a higher one: the precision-recall curve as COCO reads it.
+pub type Curve = [f64; RECALLS];
 
 /// One true object in a picture.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +50,7 @@ pub struct Evaluation {
     pub mean: Option<f64>,
 }
 
-/// Judges detections against objects, class by class. What belongs to none of `classes` is left out.
+/// Judges detections against objects, class by class, at an intersection over union of 0.5. What belongs to none of `classes` is left out.
 ///
 /// Of equal scores the earlier sample's comes first, and within a sample the earlier detection. Scores must be
 /// numbers.
@@ -59,22 +62,34 @@ pub fn average_precision<S: AsRef<str>>(classes: &[S], samples: &[Sample<'_>]) -
 }
 
 fn class_score(class: &str, samples: &[Sample<'_>]) -> ClassScore {
+    let (objects, curve) = curve(class, samples, 0.5);
+    ClassScore { class: class.into(), objects, average_precision: curve.as_ref().map(mean) }
+}
+
+/// The objects of a class that count, and its curve if there are any; a detection is a hit from an intersection
+/// over union of `least_overlap`.
+pub(super) fn curve(class: &str, samples: &[Sample<'_>], least_overlap: f64) -> (usize, Option<Curve>) {
     let mut objects = 0;
     let mut matched = Vec::new();
     for sample in samples {
         let truth: Vec<&Object> = sample.objects.iter().filter(|object| object.class == class).collect();
         objects += truth.iter().filter(|object| !object.crowd).count();
         let found = sample.detections.iter().filter(|detection| detection.class == class).collect();
-        matched.extend(match_detections(&truth, found));
+        matched.extend(match_detections(&truth, found, least_overlap));
     }
     // Stable, so that equal scores keep the order of their samples.
     matched.sort_by(|a: &(f32, Outcome), b| b.0.total_cmp(&a.0));
-    let average_precision = (objects > 0).then(|| interpolated(&matched, objects));
-    ClassScore { class: class.into(), objects, average_precision }
+    let curve = (objects > 0).then(|| interpolated(&matched, objects));
+    (objects, curve)
 }
 
-/// Mean of the interpolated precision at 101 recalls; `matched` best score first, `objects` above zero.
-fn interpolated(matched: &[(f32, Outcome)], objects: usize) -> f64 {
+/// The average of a curve.
+pub(super) fn mean(curve: &Curve) -> f64 {
+    curve.iter().sum::<f64>() / RECALLS as f64
+}
+
+/// The interpolated precision at 101 recalls; `matched` best score first, `objects` above zero.
+fn interpolated(matched: &[(f32, Outcome)], objects: usize) -> Curve {
     let (mut hits, mut misses) = (0usize, 0usize);
     // Recall and precision after each detection that counts.
     let mut curve = Vec::with_capacity(matched.len());
@@ -99,7 +114,7 @@ fn interpolated(matched: &[(f32, Outcome)], objects: usize) -> f64 {
         curve.get(first).map_or(0.0, |&(_, precision)| precision)
     };
     // `0.01 * step`, not `step / 100`: some differ in the last bit, and the reference has the former.
-    (0..RECALLS).map(|step| at(0.01 * step as f64)).sum::<f64>() / RECALLS as f64
+    std::array::from_fn(|step| at(0.01 * step as f64))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
-//! Ground truth in COCO's JSON form.
+//! Ground truth and detections in COCO's JSON forms.
 
-use std::collections::HashMap;
+mod detections;
+
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +10,8 @@ use protocol::BoundingBox;
 use serde::Deserialize;
 
 use super::Object;
+
+pub use detections::{from_json as detections_from_json, to_json as detections_to_json};
 
 /// Why ground truth could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +27,22 @@ pub enum CocoError {
     /// The text is not COCO's JSON.
     #[error("ground truth is not in COCO's JSON form: {0}")]
     Json(#[from] serde_json::Error),
+    /// Two categories have the same name.
+    #[error("ground truth has two categories {0:?}; give them different names")]
+    RepeatedName(String),
+    /// A detection names an image or category that is not there, or has a score that is no number.
+    #[error("detection {index} (from 0): {problem}")]
+    Detection {
+        /// Its place in the list.
+        index: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The text is not COCO's JSON for detections.
+    #[error(
+        "detections are not in COCO's form, a list of objects with image_id, category_id, bbox and score: {0}"
+    )]
+    DetectionsJson(serde_json::Error),
     /// Two images, or two categories, have the same `id`.
     #[error("ground truth has two {what} with the id {id}")]
     Repeated {
@@ -65,6 +85,8 @@ pub struct Image {
 pub struct Dataset {
     /// Class names in the order of their category `id`.
     pub classes: Vec<String>,
+    /// The category `id` of each class.
+    pub category_ids: Vec<u64>,
     /// The pictures in the order of the file.
     pub images: Vec<Image>,
 }
@@ -93,6 +115,10 @@ impl Dataset {
         {
             return Err(CocoError::Repeated { what: "categories", id: first.id });
         }
+        let mut named = HashSet::with_capacity(file.categories.len());
+        if let Some(again) = file.categories.iter().find(|category| !named.insert(&category.name)) {
+            return Err(CocoError::RepeatedName(again.name.clone()));
+        }
         let mut position = HashMap::with_capacity(file.images.len());
         let mut images = Vec::with_capacity(file.images.len());
         for (index, image) in file.images.into_iter().enumerate() {
@@ -113,7 +139,9 @@ impl Dataset {
             let image: &mut Image = &mut images[index];
             image.objects.push(annotation.object(class.clone()));
         }
-        Ok(Self { classes: file.categories.into_iter().map(|category| category.name).collect(), images })
+        let category_ids = file.categories.iter().map(|category| category.id).collect();
+        let classes = file.categories.into_iter().map(|category| category.name).collect();
+        Ok(Self { classes, category_ids, images })
     }
 }
 

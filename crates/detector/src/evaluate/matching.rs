@@ -4,8 +4,6 @@ use protocol::{BoundingBox, Detection};
 
 use super::Object;
 
-/// Intersection over union from which a detection is a hit.
-const IOU: f64 = 0.5;
 /// Detections of a class in a picture that are looked at, best first.
 const MAX_DETECTIONS: usize = 100;
 
@@ -21,9 +19,13 @@ pub(super) enum Outcome {
 }
 
 /// Judges detections in the order of their scores: each takes the object that counts, is still free and
-/// overlaps it most, by at least [`IOU`]; failing that it is excused by a crowd, of which it must lie inside by
+/// overlaps it most, by at least `least_overlap` (intersection over union); failing that it is excused by a crowd, of which it must lie inside by
 /// that share of its own area. A crowd excuses any number.
-pub(super) fn match_detections(objects: &[&Object], mut detections: Vec<&Detection>) -> Vec<(f32, Outcome)> {
+pub(super) fn match_detections(
+    objects: &[&Object],
+    mut detections: Vec<&Detection>,
+    least_overlap: f64,
+) -> Vec<(f32, Outcome)> {
     detections.sort_by(|a, b| b.score.total_cmp(&a.score));
     detections.truncate(MAX_DETECTIONS);
     let mut free: Vec<&Object> = objects.iter().copied().filter(|object| !object.crowd).collect();
@@ -36,13 +38,13 @@ pub(super) fn match_detections(objects: &[&Object], mut detections: Vec<&Detecti
                 (index, ratio(intersection, union))
             });
             // Of equal overlaps the later object, as in the reference.
-            let best = overlaps.filter(|&(_, iou)| iou >= IOU).max_by(|a, b| a.1.total_cmp(&b.1));
+            let best = overlaps.filter(|&(_, iou)| iou >= least_overlap).max_by(|a, b| a.1.total_cmp(&b.1));
             let outcome = if let Some((index, _)) = best {
                 free.remove(index);
                 Outcome::Hit
             } else if crowds.iter().any(|crowd| {
                 let (intersection, _) = overlap(&crowd.bbox, &detection.bbox);
-                ratio(intersection, area(&detection.bbox)) >= IOU
+                ratio(intersection, area(&detection.bbox)) >= least_overlap
             }) {
                 Outcome::Excused
             } else {
