@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use detector::picture::{DECODED_BYTES_PER_PIXEL, DECODING_BYTES_PER_PIXEL, Header, PictureError};
 use image::RgbImage;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
-use crate::picture::{DECODED_BYTES_PER_PIXEL, DECODING_BYTES_PER_PIXEL, Header};
 use crate::refusal::Refusal;
 use crate::upload::Upload;
 
@@ -68,10 +68,13 @@ impl Decoding {
 
 /// Runs `work` on a blocking thread. Decoders are not ours: one that panics must cost its own request only.
 async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+    work: impl FnOnce() -> Result<T, PictureError> + Send + 'static,
 ) -> Result<T, Refusal> {
-    spawn_blocking(work).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "a picture's decoder panicked");
-        Err(Refusal::Undecodable { format: "uploaded", reason: "its decoder gave up".into() })
-    })
+    match spawn_blocking(work).await {
+        Ok(result) => Ok(result?),
+        Err(error) => {
+            tracing::error!(%error, "a picture's decoder panicked");
+            Err(Refusal::Undecodable { format: "uploaded", reason: "its decoder gave up".into() })
+        }
+    }
 }

@@ -5,19 +5,17 @@
 //! 1. [`server`] accepts the connection (bounded in number) and hands its requests to [`router`].
 //! 2. [`upload`] reads the body, within a size, a time and a shared memory limit.
 //! 3. [`admission`] takes it in, or refuses it at once: too many waiting, or its deadline cannot be met.
-//! 4. [`picture`] checks the size that the header names, then decodes, on a blocking thread ([`decoding`]).
+//! 4. [`decoding`] checks the size that the header names, then decodes, on a blocking thread
+//!    ([`detector::picture`]).
 //! 5. [`worker`], the one thread that owns the model, takes what is waiting as a batch and answers.
 //! 6. [`router`] writes the reply. Whatever is refused on the way is a [`refusal`]: an RFC 9457 problem.
 //!
-//! Besides: [`options`] is the command line, [`metrics`] counts what `/metrics` shows, [`jpeg`] tells whether a
-//! JPEG file is whole.
+//! Besides: [`options`] is the command line, [`metrics`] counts what `/metrics` shows.
 
 pub mod admission;
 pub mod decoding;
-pub mod jpeg;
 pub mod metrics;
 pub mod options;
-pub mod picture;
 pub mod refusal;
 pub mod router;
 pub mod server;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use detector::picture::PictureError;
 use protocol::problem::{MEDIA_TYPE, Problem};
 
 /// Why a request is refused or has failed.
@@ -185,6 +186,18 @@ impl Refusal {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response
+    }
+}
+
+impl From<PictureError> for Refusal {
+    fn from(error: PictureError) -> Self {
+        match error {
+            PictureError::UnsupportedFormat { found } => Self::UnsupportedFormat { found },
+            PictureError::Undecodable { format, reason } => Self::Undecodable { format, reason },
+            PictureError::TooManyPixels { width, height, limit } => {
+                Self::TooManyPixels { width, height, limit }
+            }
+        }
     }
 }
 

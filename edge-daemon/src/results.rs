@@ -4,7 +4,6 @@
 //! when one cannot be written. Pictures are for looking at: when the disk or the drawing cannot keep up they are
 //! skipped and counted.
 
-mod draw;
 mod pictures;
 mod records;
 

@@ -11,7 +11,9 @@
 //! - `conv`: one convolution layer; the engine behind it is private to that module.
 //! - `letterbox`: a picture of any size to the network's input.
 //! - `decode`, `nms`: raw head outputs to boxes in the original picture's pixels.
-//! - [`evaluate`]: average precision as COCO defines it, at an intersection over union of 0.5.
+//! - [`evaluate`]: average precision as COCO defines it.
+//! - `picture` (feature): picture files to pixels, whatever they hold.
+//! - `draw` (feature): detections drawn into pictures.
 //!
 //! # The model file
 //!
@@ -60,12 +62,16 @@
 mod conv;
 mod decode;
 mod detector;
+#[cfg(feature = "draw")]
+pub mod draw;
 pub mod evaluate;
 mod family;
 mod letterbox;
 mod model_file;
 mod network;
 mod nms;
+#[cfg(feature = "picture")]
+pub mod picture;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 

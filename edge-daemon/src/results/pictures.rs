@@ -8,7 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use image::RgbImage;
+use detector::draw::{self, Caption};
+use image::{Rgb, RgbImage};
 use jpeg_encoder::{ColorType, Encoder, EncodingError, SamplingFactor};
 use protocol::{
     Detection,
@@ -16,14 +17,14 @@ use protocol::{
 };
 use tracing::error;
 
-use super::{
-    RecordsError, ResultsSettings,
-    draw::{self, Caption},
-};
+use super::{RecordsError, ResultsSettings};
 use crate::frame::Frame;
 
 /// JPEG quality of the pictures on disk.
 const QUALITY: u8 = 85;
+/// The caption's mark when the boxes are the edge's, and when they are the cloud's.
+const EDGE_MARK: (&str, Rgb<u8>) = ("EDGE", Rgb([86, 180, 233]));
+const CLOUD_MARK: (&str, Rgb<u8>) = ("CLOUD", Rgb([230, 159, 0]));
 /// After a picture could not be written, how long none is tried.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(60);
 
@@ -93,8 +94,10 @@ fn edge_caption(record: &FrameRecord) -> Caption {
         Outcome::Displaced => "hard, displaced by newer frames",
         Outcome::Failed => "hard, upload failed",
     };
+    let (mark, colour) = EDGE_MARK;
     Caption {
-        cloud: false,
+        mark,
+        colour,
         text: format!(
             "frame {}  {}  {:.0} ms  {verdict}",
             record.frame, record.captured_at, record.timing.edge_ms
@@ -105,14 +108,16 @@ fn edge_caption(record: &FrameRecord) -> Caption {
 fn cloud_caption(record: &FrameRecord) -> Caption {
     let after = record.timing.cloud_ms.unwrap_or_default() / 1e3;
     let bytes = record.upload.as_ref().map_or(0, |upload| upload.bytes);
+    let (mark, colour) = CLOUD_MARK;
     Caption {
-        cloud: true,
+        mark,
+        colour,
         text: format!("frame {}  {}  {after:.2} s  {bytes} bytes up", record.frame, record.captured_at),
     }
 }
 
 fn jpeg(frame: &Frame, detections: &[Detection], caption: &Caption) -> Result<Vec<u8>, EncodingError> {
-    let drawn: RgbImage = draw::annotated(&frame.image, detections, caption);
+    let drawn: RgbImage = draw::annotated(&frame.image, detections, Some(caption));
     let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
     let mut jpeg = Vec::new();
     let mut encoder = Encoder::new(&mut jpeg, QUALITY);

@@ -3,14 +3,20 @@
 //! JPEG, PNG and WebP, told apart by their content. Every form of them ends as 8-bit RGB: grey, palette, 16-bit and
 //! CMYK pictures are converted, an alpha channel is dropped, of an animation the first frame is taken. The EXIF
 //! orientation is applied: size and boxes are those of the upright picture.
+//!
+//! Files are hostile until proven otherwise: [`Header::read`] knows the size before a pixel is unpacked, and
+//! [`Header::decode`] holds no more than [`DECODING_BYTES_PER_PIXEL`] for each of them.
+
+mod error;
+mod jpeg;
+mod scans_apart;
 
 use std::io::Cursor;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
-use crate::jpeg;
-use crate::refusal::Refusal;
+pub use error::PictureError;
 
 /// What decoding may hold for each pixel, in bytes: 8 for 16-bit RGBA or for a progressive JPEG's coefficients,
 /// and the RGB picture.
@@ -36,14 +42,14 @@ impl Header {
     ///
     /// # Errors
     ///
-    /// [`Refusal::UnsupportedFormat`], [`Refusal::Undecodable`], and [`Refusal::TooManyPixels`] if there are more
-    /// than `max_pixels`.
-    pub fn read(file: &[u8], max_pixels: u64) -> Result<Self, Refusal> {
+    /// [`PictureError::UnsupportedFormat`], [`PictureError::Undecodable`], and [`PictureError::TooManyPixels`] if there
+    /// are more than `max_pixels`.
+    pub fn read(file: &[u8], max_pixels: u64) -> Result<Self, PictureError> {
         let format = format_of(file)?;
         let decoder = decoder(file, format, METADATA_BYTES)?;
         let (width, height) = decoder.dimensions();
         if u64::from(width) * u64::from(height) > max_pixels {
-            return Err(Refusal::TooManyPixels { width, height, limit: max_pixels });
+            return Err(PictureError::TooManyPixels { width, height, limit: max_pixels });
         }
         Ok(Self { format, width, height })
     }
@@ -57,33 +63,40 @@ impl Header {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Undecodable`] if the file is broken or cut short.
-    pub fn decode(&self, file: &[u8]) -> Result<RgbImage, Refusal> {
-        let cut_short = || undecodable(self.format, "it is cut short; send the whole file");
-        let whole = match self.format {
-            ImageFormat::Jpeg => jpeg::is_whole(file),
-            ImageFormat::WebP => is_whole_riff(file),
-            _ => true,
+    /// [`PictureError::Undecodable`] if the file is broken or cut short.
+    pub fn decode(&self, file: &[u8]) -> Result<RgbImage, PictureError> {
+        let jpeg = match self.format {
+            ImageFormat::Jpeg => Some(jpeg::structure(file).ok_or_else(|| cut_short(self.format))?),
+            ImageFormat::WebP if !is_whole_riff(file) => return Err(cut_short(self.format)),
+            _ => None,
         };
-        if !whole {
-            return Err(cut_short());
+        if let Some(jpeg::Structure { frames: 2.., .. }) = jpeg {
+            return Err(undecodable(self.format, "it has several frame headers, so its size is not certain"));
+        }
+        let apart = jpeg.filter(|jpeg| jpeg.scans_apart);
+        if let Some(jpeg::Structure { scans: 5.., .. }) = apart {
+            return Err(undecodable(self.format, "it has more scans than components"));
         }
         let mut decoder =
             decoder(file, self.format, METADATA_BYTES + self.pixels() * DECODING_BYTES_PER_PIXEL)?;
         // A picture is no worse for a broken note on how it was held.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let decoded = DynamicImage::from_decoder(decoder).map_err(|error| broken(self.format, &error))?;
-        let mut upright = DynamicImage::ImageRgb8(decoded.into_rgb8());
+        let pixels = if apart.is_some() {
+            scans_apart::decode(file, self).map_err(|reason| undecodable(self.format, &reason))?
+        } else {
+            DynamicImage::from_decoder(decoder).map_err(|error| broken(self.format, &error))?.into_rgb8()
+        };
+        let mut upright = DynamicImage::ImageRgb8(pixels);
         upright.apply_orientation(orientation);
         Ok(upright.into_rgb8())
     }
 }
 
 /// The format of `file`, by its first bytes.
-fn format_of(file: &[u8]) -> Result<ImageFormat, Refusal> {
+fn format_of(file: &[u8]) -> Result<ImageFormat, PictureError> {
     match image::guess_format(file) {
         Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) => Ok(format),
-        Ok(other) => Err(Refusal::UnsupportedFormat { found: format!("a {} picture", name(other)) }),
+        Ok(other) => Err(PictureError::UnsupportedFormat { found: format!("a {} picture", name(other)) }),
         Err(_) => {
             let start = &file[..file.len().min(512)];
             let text = match std::str::from_utf8(start) {
@@ -91,13 +104,13 @@ fn format_of(file: &[u8]) -> Result<ImageFormat, Refusal> {
                 Err(error) => error.error_len().is_none() && error.valid_up_to() > 0,
             };
             let found = if text { "text" } else { "of an unknown format" };
-            Err(Refusal::UnsupportedFormat { found: found.into() })
+            Err(PictureError::UnsupportedFormat { found: found.into() })
         }
     }
 }
 
 /// A decoder that has read the header and unpacks no more than `max_bytes`.
-fn decoder(file: &[u8], format: ImageFormat, max_bytes: u64) -> Result<impl ImageDecoder + '_, Refusal> {
+fn decoder(file: &[u8], format: ImageFormat, max_bytes: u64) -> Result<impl ImageDecoder + '_, PictureError> {
     let mut reader = ImageReader::with_format(Cursor::new(file), format);
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(max_bytes);
@@ -111,12 +124,16 @@ fn is_whole_riff(file: &[u8]) -> bool {
     size.is_some_and(|size| file.len() as u64 >= u64::from(size) + 8)
 }
 
-fn broken(format: ImageFormat, error: &image::ImageError) -> Refusal {
+fn cut_short(format: ImageFormat) -> PictureError {
+    undecodable(format, "it is cut short: the whole file is needed")
+}
+
+fn broken(format: ImageFormat, error: &image::ImageError) -> PictureError {
     undecodable(format, &error.to_string())
 }
 
-fn undecodable(format: ImageFormat, reason: &str) -> Refusal {
-    Refusal::Undecodable { format: name(format), reason: reason.into() }
+fn undecodable(format: ImageFormat, reason: &str) -> PictureError {
+    PictureError::Undecodable { format: name(format), reason: reason.into() }
 }
 
 fn name(format: ImageFormat) -> &'static str {

@@ -1,4 +1,4 @@
-//! Boxes, labels and a caption, drawn into a copy of the picture.
+//! Detections drawn into a copy of the picture: boxes, labels and, where wanted, a caption below.
 
 use image::{Rgb, RgbImage};
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
@@ -17,10 +17,6 @@ const CLASS_COLOURS: [Rgb<u8>; 7] = [
 ];
 const BLACK: Rgb<u8> = Rgb([16, 16, 16]);
 const WHITE: Rgb<u8> = Rgb([245, 245, 245]);
-/// The caption's mark when the boxes are the edge's.
-const EDGE_COLOUR: Rgb<u8> = Rgb([86, 180, 233]);
-/// The caption's mark when the boxes are the cloud's.
-const CLOUD_COLOUR: Rgb<u8> = Rgb([230, 159, 0]);
 
 const FONT: RasterHeight = RasterHeight::Size16;
 const LINE: i64 = 2;
@@ -32,19 +28,23 @@ const CAPTION_HEIGHT: u32 = 24;
 
 /// What stands below a picture.
 #[derive(Debug)]
-pub(super) struct Caption {
-    /// Whether the boxes are the cloud's.
-    pub(super) cloud: bool,
+pub struct Caption {
+    /// A word in front of the text.
+    pub mark: &'static str,
+    /// What the mark stands on.
+    pub colour: Rgb<u8>,
     /// The text; what does not fit is cut off.
-    pub(super) text: String,
+    pub text: String,
 }
 
-/// `image` with `detections` drawn in and the caption in a strip below, which hides nothing of the picture.
-pub(super) fn annotated(image: &RgbImage, detections: &[Detection], caption: &Caption) -> RgbImage {
+/// `image` with `detections` drawn in and, if there is one, the caption in a strip of 24 pixels below, which hides
+/// nothing of the picture.
+pub fn annotated(image: &RgbImage, detections: &[Detection], caption: Option<&Caption>) -> RgbImage {
     let (width, height) = image.dimensions();
+    let strip = if caption.is_some() { CAPTION_HEIGHT } else { 0 };
     let mut pixels = image.as_raw().clone();
-    pixels.resize(pixels.len() + (width * CAPTION_HEIGHT * 3) as usize, BLACK.0[0]);
-    let Some(canvas) = RgbImage::from_raw(width, height + CAPTION_HEIGHT, pixels) else {
+    pixels.resize(pixels.len() + (width * strip * 3) as usize, BLACK.0[0]);
+    let Some(canvas) = RgbImage::from_raw(width, height + strip, pixels) else {
         return image.clone();
     };
     let mut canvas = Canvas { image: canvas, bottom: i64::from(height), labels: Vec::new() };
@@ -55,7 +55,9 @@ pub(super) fn annotated(image: &RgbImage, detections: &[Detection], caption: &Ca
     for detection in detections {
         canvas.label(detection);
     }
-    canvas.caption(caption);
+    if let Some(caption) = caption {
+        canvas.caption(caption);
+    }
     canvas.image
 }
 
@@ -98,13 +100,13 @@ impl Canvas {
     }
 
     fn caption(&mut self, caption: &Caption) {
-        let (name, colour) = if caption.cloud { ("CLOUD", CLOUD_COLOUR) } else { ("EDGE", EDGE_COLOUR) };
+        let Caption { mark: name, colour, text } = caption;
         let (top, end) = (self.bottom, i64::from(self.image.height()));
         self.bottom = end;
         let mark = text_width(name) + 2 * PADDING;
-        self.fill([0, top, mark, end], colour);
-        self.text(name, PADDING, top + 4, readable_on(colour), end);
-        self.text(&caption.text, mark + 2 * PADDING, top + 4, WHITE, end);
+        self.fill([0, top, mark, end], *colour);
+        self.text(name, PADDING, top + 4, readable_on(*colour), end);
+        self.text(text, mark + 2 * PADDING, top + 4, WHITE, end);
     }
 
     /// Fills `[left, top, right, bottom]` as far as it lies in the picture.
@@ -189,15 +191,15 @@ mod tests {
         }
     }
 
-    fn caption(cloud: bool) -> Caption {
-        Caption { cloud, text: "frame 1".into() }
+    fn caption() -> Caption {
+        Caption { mark: "EDGE", colour: Rgb([230, 159, 0]), text: "frame 1".into() }
     }
 
     #[test]
     fn the_box_is_drawn_where_it_is() {
         let grey = RgbImage::from_pixel(320, 200, Rgb([100; 3]));
-        let drawn = annotated(&grey, &[detection(0, [40.0, 60.0, 140.0, 160.0])], &caption(false));
-        assert_eq!(drawn.dimensions(), (320, 224));
+        let drawn = annotated(&grey, &[detection(0, [40.0, 60.0, 140.0, 160.0])], None);
+        assert_eq!(drawn.dimensions(), (320, 200));
         let blue = CLASS_COLOURS[0];
         for (x, y) in [(40, 100), (41, 100), (138, 100), (139, 100), (90, 60), (90, 159)] {
             assert_eq!(*drawn.get_pixel(x, y), blue, "({x}, {y})");
@@ -214,17 +216,18 @@ mod tests {
     fn labels_do_not_cover_each_other() {
         let grey = RgbImage::from_pixel(320, 200, Rgb([100; 3]));
         let same = [40.0, 60.0, 140.0, 160.0];
-        let drawn = annotated(&grey, &[detection(0, same), detection(1, same)], &caption(false));
+        let drawn = annotated(&grey, &[detection(0, same), detection(1, same)], None);
         assert_eq!(*drawn.get_pixel(41, 43), CLASS_COLOURS[0]);
         assert_eq!(*drawn.get_pixel(41, 161), CLASS_COLOURS[1]);
     }
 
     #[test]
-    fn edge_and_cloud_can_be_told_apart() {
+    fn the_caption_is_below() {
         let grey = RgbImage::from_pixel(320, 200, Rgb([100; 3]));
-        let mark = |cloud| *annotated(&grey, &[], &caption(cloud)).get_pixel(1, 222);
-        assert_eq!(mark(false), EDGE_COLOUR);
-        assert_eq!(mark(true), CLOUD_COLOUR);
+        let drawn = annotated(&grey, &[], Some(&caption()));
+        assert_eq!(drawn.dimensions(), (320, 224));
+        assert_eq!(*drawn.get_pixel(1, 222), caption().colour);
+        assert_eq!(*drawn.get_pixel(1, 199), Rgb([100; 3]));
     }
 
     proptest! {
@@ -237,7 +240,7 @@ mod tests {
             width in 1u32..100,
             height in 1u32..60,
         ) {
-            let drawn = annotated(&RgbImage::new(width, height), &[detection(class_id, corners)], &caption(true));
+            let drawn = annotated(&RgbImage::new(width, height), &[detection(class_id, corners)], Some(&caption()));
             prop_assert_eq!(drawn.dimensions(), (width, height + CAPTION_HEIGHT));
         }
     }
