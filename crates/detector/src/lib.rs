@@ -14,6 +14,7 @@
 //! - [`evaluate`]: average precision as COCO defines it.
 //! - `picture` (feature): picture files to pixels, whatever they hold.
 //! - `draw` (feature): detections drawn into pictures.
+//! - `command` (feature `detect`): the command line program `detect`.
 //!
 //! # The model file
 //!
@@ -59,6 +60,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "detect")]
+pub mod command;
 mod conv;
 mod decode;
 mod detector;

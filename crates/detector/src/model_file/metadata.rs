@@ -11,6 +11,9 @@ use super::LoadError;
 use crate::network::Scale;
 use crate::{Family, LoadOptions};
 
+/// What the format is called, and the version of it that is read and written.
+const FORMAT: &str = "sluice-detector";
+const VERSION: &str = "1";
 /// Largest input height and width; bounds the memory that a file can ask for.
 const MAX_INPUT: usize = 2048;
 /// Most classes.
@@ -47,8 +50,8 @@ impl Metadata {
     /// Reads and checks the metadata of a model file.
     pub(super) fn parse(values: &HashMap<String, String>) -> Result<Self, Problem> {
         let values = Values(values);
-        values.expect("format", "sluice-detector", "this is no detector of Sluice")?;
-        values.expect("format_version", "1", "this version of Sluice reads version 1")?;
+        values.expect("format", FORMAT, "this is no detector of Sluice")?;
+        values.expect("format_version", VERSION, "this version of Sluice reads version 1")?;
         let [height, width]: [usize; 2] = values.json("input")?;
         check_input(height, width).map_err(|problem| ("input", problem))?;
         let metadata = Self {
@@ -64,6 +67,25 @@ impl Metadata {
         };
         metadata.check()?;
         Ok(metadata)
+    }
+
+    /// As a model file has it: what [`Metadata::parse`] reads.
+    #[cfg(feature = "detect")]
+    pub(super) fn values(&self) -> HashMap<String, String> {
+        let values = [
+            ("format", FORMAT.to_owned()),
+            ("format_version", VERSION.to_owned()),
+            ("name", self.name.clone()),
+            ("family", self.family.to_string()),
+            ("width", self.width.to_string()),
+            ("classes", serde_json::json!(self.classes).to_string()),
+            ("input", serde_json::json!([self.input.0, self.input.1]).to_string()),
+            ("anchors", serde_json::json!(self.anchors).to_string()),
+            ("score_threshold", self.score_threshold.to_string()),
+            ("iou_threshold", self.iou_threshold.to_string()),
+            ("max_boxes", self.max_boxes.to_string()),
+        ];
+        values.map(|(key, value)| (key.to_owned(), value)).into()
     }
 
     fn check(&self) -> Result<(), Problem> {

@@ -3,6 +3,10 @@
 //! Nothing in the file is trusted: sizes are bounded and every tensor's name, type and shape is checked
 //! before a weight is read.
 
+#[cfg(feature = "detect")]
+mod convert;
+#[cfg(feature = "detect")]
+mod describe;
 mod map;
 mod metadata;
 #[cfg(test)]
@@ -17,6 +21,10 @@ use memmap2::Mmap;
 use rayon::ThreadPoolBuildError;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
+#[cfg(feature = "detect")]
+pub(crate) use convert::convert;
+#[cfg(feature = "detect")]
+pub(crate) use describe::{Description, describe};
 pub(crate) use metadata::Metadata;
 pub(crate) use weights::load_network;
 

@@ -1,6 +1,8 @@
 //! A network's weights: checked against its convolutions, read, and their batch norm folded.
 
 use half::f16;
+#[cfg(feature = "detect")]
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::{LoadError, Metadata, ModelFile, TensorProblem};
@@ -20,18 +22,38 @@ pub(crate) fn load_network(
     metadata: &Metadata,
     engine: &Engine,
 ) -> Result<Network, LoadError> {
-    let tensors = file.tensors()?;
+    let tensors = checked(file, metadata)?;
     let error = |problems| LoadError::Tensors { path: file.path.clone(), problems };
-    let problems: Vec<_> =
-        convolutions(metadata.scale()).iter().flat_map(|spec| check(&tensors, spec)).collect();
-    if !problems.is_empty() {
-        return Err(error(problems));
-    }
     let epsilon = metadata.family.batch_norm_epsilon();
     Network::build(metadata.scale(), &mut |spec| {
         let (weight, bias) = read(&tensors, &spec, epsilon).map_err(|problem| error(vec![problem]))?;
         Ok(Conv2d::new(engine, spec.geometry, spec.activation, weight, bias)?)
     })
+}
+
+/// The tensors of `file`, among which are those of the network that `metadata` describes, of the right types and
+/// shapes.
+///
+/// # Errors
+///
+/// If some are not: the error lists them all.
+pub(super) fn checked<'a>(file: &'a ModelFile, metadata: &Metadata) -> Result<SafeTensors<'a>, LoadError> {
+    let tensors = file.tensors()?;
+    let problems: Vec<_> =
+        convolutions(metadata.scale()).iter().flat_map(|spec| check(&tensors, spec)).collect();
+    if problems.is_empty() {
+        Ok(tensors)
+    } else {
+        Err(LoadError::Tensors { path: file.path.clone(), problems })
+    }
+}
+
+/// The checked tensors that the network is read from, by name, in its order.
+#[cfg(feature = "detect")]
+pub(super) fn used<'a>(tensors: &SafeTensors<'a>, metadata: &Metadata) -> Vec<(String, TensorView<'a>)> {
+    let specs = convolutions(metadata.scale());
+    let names = specs.iter().flat_map(|spec| parts(tensors, spec)).map(|(name, _)| name);
+    names.filter_map(|name| tensors.tensor(&name).ok().map(|tensor| (name, tensor))).collect()
 }
 
 /// Whether the file has a bias for this convolution in place of its batch norm.
@@ -103,7 +125,7 @@ fn read(
 }
 
 /// One tensor's values as `f32`.
-fn values(tensors: &SafeTensors<'_>, name: String) -> Result<Vec<f32>, TensorProblem> {
+pub(super) fn values(tensors: &SafeTensors<'_>, name: String) -> Result<Vec<f32>, TensorProblem> {
     let Ok(tensor) = tensors.tensor(&name) else { return Err(TensorProblem::Missing { name }) };
     match tensor.dtype() {
         Dtype::F16 => {

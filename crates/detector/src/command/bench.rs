@@ -1,0 +1,127 @@
+//! `detect bench`: how long a model takes on this machine.
+
+use std::io::Write;
+use std::time::Instant;
+
+use anyhow::Result;
+use image::{Rgb, RgbImage};
+use serde::Serialize;
+
+use super::options::BenchOptions;
+use super::{Interrupt, picture_file};
+use crate::Detector;
+
+/// `docs/schema/detect-bench.schema.json`. Times are in milliseconds.
+#[derive(Debug, Serialize)]
+struct Report {
+    model: String,
+    family: String,
+    input_height: u32,
+    input_width: u32,
+    picture_height: u32,
+    picture_width: u32,
+    /// Null on a GPU.
+    threads: Option<usize>,
+    runs: usize,
+    /// Reading the model file and making it ready.
+    load_ms: f64,
+    /// Pixels to detections, decoding of the file not included.
+    least_ms: f64,
+    median_ms: f64,
+    p90_ms: f64,
+    most_ms: f64,
+}
+
+pub(super) fn run(options: &BenchOptions, interrupt: &Interrupt, output: &mut dyn Write) -> Result<()> {
+    let begin = Instant::now();
+    let detector = Detector::load(&options.model.path, &options.model.run.load_options(None))?;
+    let load_ms = milliseconds(begin);
+    let info = detector.info();
+    let picture = match &options.picture {
+        Some(path) => picture_file::read(path, options.pixels.max_pixels)?,
+        None => made_up(info.input_width, info.input_height),
+    };
+    let (picture_width, picture_height) = picture.dimensions();
+    let batch = [picture];
+    for _ in 0..options.warmup {
+        interrupt.check()?;
+        detector.detect(&batch)?;
+    }
+    let mut times = Vec::new();
+    for _ in 0..options.runs {
+        interrupt.check()?;
+        let begin = Instant::now();
+        detector.detect(&batch)?;
+        times.push(milliseconds(begin));
+    }
+    times.sort_by(f64::total_cmp);
+    let report = Report {
+        model: info.name.clone(),
+        family: info.family.clone(),
+        input_height: info.input_height,
+        input_width: info.input_width,
+        picture_height,
+        picture_width,
+        threads: options.model.run.is_on_processor().then(|| options.model.run.threads()),
+        runs: times.len(),
+        load_ms,
+        least_ms: quantile(&times, 0.0),
+        median_ms: quantile(&times, 0.5),
+        p90_ms: quantile(&times, 0.9),
+        most_ms: quantile(&times, 1.0),
+    };
+    if options.json {
+        Ok(writeln!(output, "{}", serde_json::to_string_pretty(&report)?)?)
+    } else {
+        write_text(&report, output)
+    }
+}
+
+fn milliseconds(begin: Instant) -> f64 {
+    begin.elapsed().as_secs_f64() * 1e3
+}
+
+/// The value below which this share of `sorted`, which is not empty, lies; between two values, their mixture.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let at = share * (sorted.len() - 1) as f64;
+    let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
+    below + (above - below) * at.fract()
+}
+
+/// A picture of gradients and edges, the same for the same size.
+fn made_up(width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, (x ^ y) as u8]))
+}
+
+fn write_text(report: &Report, output: &mut dyn Write) -> Result<()> {
+    let mut line = |name: &str, value: &dyn std::fmt::Display| writeln!(output, "{name:9}{value}");
+    line("model", &format_args!("{} ({})", report.model, report.family))?;
+    line("input", &format_args!("{}x{} (height x width)", report.input_height, report.input_width))?;
+    line("picture", &format_args!("{}x{}", report.picture_height, report.picture_width))?;
+    match report.threads {
+        Some(threads) => line("threads", &threads)?,
+        None => line("device", &"GPU")?,
+    }
+    line("load", &format_args!("{:.0} ms", report.load_ms))?;
+    line(
+        "detect",
+        &format_args!(
+            "median {:.1} ms, 90th percentile {:.1} ms, {:.1} to {:.1} ms, {} runs",
+            report.median_ms, report.p90_ms, report.least_ms, report.most_ms, report.runs
+        ),
+    )?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles() {
+        assert_eq!([0.0, 0.5, 0.9, 1.0].map(|share| quantile(&[7.0], share)), [7.0; 4]);
+        let ten: Vec<f64> = (1..=11).map(f64::from).collect();
+        assert_eq!([0.0, 0.5, 0.9, 1.0].map(|share| quantile(&ten, share)), [1.0, 6.0, 10.0, 11.0]);
+        assert_eq!(quantile(&[1.0, 2.0], 0.5), 1.5);
+    }
+}

@@ -1,0 +1,46 @@
+//! What a model file holds, without making the model ready.
+
+use std::path::Path;
+
+use safetensors::Dtype;
+
+use super::{LoadError, Metadata, ModelFile, weights};
+use crate::network::convolutions;
+
+/// A model file in figures.
+#[derive(Debug)]
+pub(crate) struct Description {
+    /// The file's size.
+    pub(crate) bytes: u64,
+    pub(crate) metadata: Metadata,
+    /// How many convolutions the network has.
+    pub(crate) convolutions: usize,
+    /// Numbers in the tensors that these are read from.
+    pub(crate) parameters: usize,
+    /// How those tensors are stored: `f16`, `f32` or both.
+    pub(crate) weights: Vec<&'static str>,
+}
+
+/// Looks into the file at `path`.
+///
+/// # Errors
+///
+/// As loading, but weights are not read: whether they are finite is not known.
+pub(crate) fn describe(path: &Path) -> Result<Description, LoadError> {
+    let file = ModelFile::open(path)?;
+    let metadata = file.metadata()?;
+    let tensors = weights::checked(&file, &metadata)?;
+    let used: Vec<_> = weights::used(&tensors, &metadata);
+    let stored = [(Dtype::F16, "f16"), (Dtype::F32, "f32")];
+    Ok(Description {
+        bytes: file.bytes.len() as u64,
+        convolutions: convolutions(metadata.scale()).len(),
+        parameters: used.iter().map(|(_, tensor)| tensor.shape().iter().product::<usize>()).sum(),
+        weights: stored
+            .into_iter()
+            .filter(|(dtype, _)| used.iter().any(|(_, tensor)| tensor.dtype() == *dtype))
+            .map(|(_, name)| name)
+            .collect(),
+        metadata,
+    })
+}

@@ -1,0 +1,73 @@
+use std::fs;
+
+use crate::support::{checked, detect, failure, model, names, stdout, with_model, write_picture};
+
+#[test]
+fn a_model_file_is_described() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = model();
+    let model = model.to_str().unwrap();
+    let info = checked(&stdout(&detect(directory.path(), &["info", model, "--json"])), "detect-info");
+    assert_eq!(info["family"], "yolov3-resnet18");
+    assert_eq!((&info["input_height"], &info["input_width"]), (&416.into(), &736.into()));
+    assert_eq!(info["classes"], serde_json::json!(["person", "helmet", "helmet_on", "helmet_off"]));
+    assert_eq!(info["bytes"], fs::metadata(model).unwrap().len());
+    let text = stdout(&detect(directory.path(), &["info", model]));
+    assert!(text.contains("classes     person, helmet, helmet_on, helmet_off\n"), "{text}");
+    let said = failure(&detect(directory.path(), &["info", "/dev/null"]), 1);
+    assert!(said.contains("model file /dev/null"), "{said}");
+}
+
+#[test]
+fn a_converted_model_finds_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let source = crate::support::project().join("models/fixtures/yolov3-darknet53.safetensors");
+    let source = source.to_str().unwrap();
+    let said = stdout(&detect(path, &["convert", source, "same.safetensors"]));
+    assert!(said.starts_with("same.safetensors  "), "{said}");
+    stdout(&detect(path, &["convert", source, "half.safetensors", "--f16"]));
+    assert_eq!(names(path), ["half.safetensors", "same.safetensors"]);
+    write_picture(&path.join("a.png"), 64, 64);
+    let found = |model: &str| {
+        let arguments =
+            ["image", "a.png", "--json", "--score-threshold", "0", "--threads", "1", "--model", model];
+        checked(&stdout(&detect(path, &arguments)), "detect-image")["detections"].take()
+    };
+    assert_eq!(found("same.safetensors"), found(source));
+    let info = |model: &str| checked(&stdout(&detect(path, &["info", model, "--json"])), "detect-info");
+    assert_eq!(info("same.safetensors")["parameters"], info(source)["parameters"]);
+    assert_eq!(info("same.safetensors")["weights"], info(source)["weights"]);
+    let (half, whole) = (info("half.safetensors"), info("same.safetensors"));
+    assert!(half["bytes"].as_u64() <= whole["bytes"].as_u64());
+    assert!(half["weights"].as_array().unwrap().contains(&"f16".into()));
+}
+
+#[test]
+fn a_failed_conversion_leaves_what_was_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    fs::write(path.join("old.safetensors"), "old").unwrap();
+    fs::write(path.join("broken"), "{}").unwrap();
+    let said = failure(&detect(path, &["convert", "broken", "old.safetensors"]), 1);
+    assert!(said.contains("model file broken"), "{said}");
+    assert_eq!(fs::read(path.join("old.safetensors")).unwrap(), b"old");
+    assert_eq!(names(path), ["broken", "old.safetensors"]);
+}
+
+#[test]
+fn a_model_is_timed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    write_picture(&path.join("a.png"), 50, 40);
+    let report =
+        stdout(&with_model(path, &["bench", "--runs", "4", "--warmup", "0", "--json", "--picture", "a.png"]));
+    let report = checked(&report, "detect-bench");
+    assert_eq!((&report["runs"], &report["threads"]), (&4.into(), &1.into()));
+    assert_eq!((&report["input_height"], &report["input_width"]), (&64.into(), &96.into()));
+    assert_eq!((&report["picture_height"], &report["picture_width"]), (&40.into(), &50.into()));
+    let times = ["least_ms", "median_ms", "p90_ms", "most_ms"].map(|name| report[name].as_f64().unwrap());
+    assert!(times.is_sorted(), "{times:?}");
+    let text = stdout(&with_model(path, &["bench", "--runs", "1", "--warmup", "1"]));
+    assert!(text.contains("picture  64x96\n") && text.contains(", 1 runs\n"), "{text}");
+}
