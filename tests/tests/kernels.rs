@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Mutex, PoisonError},
 };
 
@@ -30,19 +30,24 @@ fn kernel_tests() -> Result<PathBuf> {
         })
 }
 
-fn pass_under(kernel: &str) -> Result<()> {
+/// Tests whose bounds are tight in real time, which an emulated machine does not keep.
+const TIGHT: [&str; 3] = [
+    "upload::a_tcp_upload_gets_the_rate",
+    "upload::a_flood_from_several_threads_keeps_the_bound",
+    "upload::what_waits_is_not_lost",
+];
+
+fn pass_under(kernel: &str, left_out: &[&str]) -> Result<()> {
     if let Some(why) = vm::missing() {
         skipped(why);
         return Ok(());
     }
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let tests = kernel_tests()?;
-    let path =
-        |path: &Path| path.to_str().map(str::to_owned).context("the target directory's path is not UTF-8");
-    let output = vm::run(
-        &["--kernel", kernel, "--timeout", "8m"],
-        &[&path(&tests)?, "--test-threads=1", "--show-output"],
-    )?;
+    let tests = tests.to_str().context("the target directory's path is not UTF-8")?;
+    let mut command = vec![tests, "--test-threads=1", "--show-output"];
+    command.extend(left_out.iter().flat_map(|test| ["--skip", test]));
+    let output = vm::run(&["--kernel", kernel, "--timeout", "8m"], &command)?;
     let said = String::from_utf8_lossy(&output.stdout);
     ensure!(
         output.status.success(),
@@ -57,20 +62,20 @@ fn pass_under(kernel: &str) -> Result<()> {
 
 #[test]
 fn the_shaper_works_in_user_mode_linux() -> Result<()> {
-    pass_under("uml612")
+    pass_under("uml612", &[])
 }
 
 #[test]
 fn the_shaper_works_on_linux_6_1() -> Result<()> {
-    pass_under("tcg61")
+    pass_under("tcg61", &TIGHT)
 }
 
 #[test]
 fn the_shaper_works_on_linux_6_12() -> Result<()> {
-    pass_under("tcg612")
+    pass_under("tcg612", &TIGHT)
 }
 
 #[test]
 fn the_shaper_works_on_the_newest_linux() -> Result<()> {
-    pass_under("tcg-latest")
+    pass_under("tcg-latest", &TIGHT)
 }
