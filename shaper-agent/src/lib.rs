@@ -10,7 +10,7 @@
 //! - [`target`]: from a target's name to the place where the kernel sees it; `sites`, `site`: that place as it is now;
 //!   `links`: news of interfaces
 //! - `ledger`: all limits of a network namespace under one lock; `limit`: one of them, from attaching to removal
-//! - `plan`: what the settings come to in numbers
+//! - `choice`: whether packets wait or are dropped; `plan`: what the settings come to in numbers
 //! - `hook` (TCX, or `clsact` before Linux 6.6), `queue` (`fq` behind an `ifb`), `gso` (the container's packets): the parts
 //!   of a limit that are not in the maps; `expedite`: so that many of them take no longer than few
 //! - `kernel`: the programs and maps; `record`: the agent's notes beside them; `pins`, `bpffs`: where they outlive it
@@ -23,6 +23,7 @@
 mod agent;
 mod bpffs;
 mod check;
+mod choice;
 pub mod cli;
 mod clsact;
 pub mod config;

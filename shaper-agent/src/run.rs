@@ -10,12 +10,12 @@ use tokio::runtime::{self, Runtime};
 
 use crate::{
     agent::{Agent, Conduct},
+    choice,
     cli::{Clear, Cli, Command, Hold, OptionalTarget, Run, Set, TargetArgs},
     config::Config,
     error::AgentError,
     generate,
     ledger::Ledger,
-    limit,
     pins::Pins,
     privileges,
     sites::Sites,
@@ -87,7 +87,7 @@ async fn dry_run(spec: &Spec) -> Result<(), AgentError> {
     for direction in Direction::ALL {
         if let Some(rate) = spec.settings.rate(direction) {
             println!("{} {direction}, at {}:", spec.target, site.describe());
-            for line in limit::foresee(&spec.settings, rate, direction, &site)? {
+            for line in choice::foresee(&spec.settings, rate, direction, &site)? {
                 println!("  {line}");
             }
         }

@@ -29,8 +29,9 @@ pub(crate) enum ConvertError {
     Serialize(SafeTensorError),
 }
 
-/// The model in the file `source` as a file in the native form; what other tensors `source` has are left out. With `half`, the weights of convolutions are rounded to 16 bits; biases and
-/// batch norms, small in number and larger in range, stay as they are.
+/// The model in the file `source` as a file in the native form; what other tensors `source` has are left out. With
+/// `half`, the weights of convolutions are rounded to 16 bits; biases and batch norms, small in number and larger in range,
+/// stay as they are.
 pub(crate) fn convert(source: &Path, half: bool) -> Result<Vec<u8>, ConvertError> {
     let file = ModelFile::open(source)?;
     let metadata = file.metadata()?;

@@ -92,7 +92,23 @@ fn limited(text: &str) -> Result<Rate, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    impl Options {
+        /// What a command line asks for, `bench shaper` left out.
+        pub(in super::super) fn of_line(line: &str) -> Self {
+            let words = ["bench"].into_iter().chain(line.split_whitespace());
+            Line::try_parse_from(words).unwrap().options
+        }
+    }
 
     #[test]
     fn kernels_by_name() {

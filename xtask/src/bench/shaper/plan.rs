@@ -170,21 +170,11 @@ fn weight(cell: &Cell) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::super::options::{Options, Where};
     use super::*;
 
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        options: Options,
-    }
-
     fn batches(line: &str, place: Where) -> Vec<Batch> {
-        let words = ["bench"].into_iter().chain(line.split_whitespace());
-        let options = Line::try_parse_from(words).unwrap().options;
-        let settings = Settings::new(&options, place);
+        let settings = Settings::new(&Options::of_line(line), place);
         plan(&settings, &settings.contenders)
     }
 

@@ -126,19 +126,10 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
 
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        options: Options,
-    }
-
     fn settings(line: &str, place: Where) -> Settings {
-        let words = ["bench"].into_iter().chain(line.split_whitespace());
-        Settings::new(&Line::try_parse_from(words).unwrap().options, place)
+        Settings::new(&Options::of_line(line), place)
     }
 
     #[test]
