@@ -27,6 +27,9 @@ pub struct Summary {
     /// What the limit lets through at once after a pause, in bytes; absent without a limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst_bytes: Option<u64>,
+    /// What small packets may go beyond the burst, in bytes; absent without a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub small_packet_bytes: Option<u64>,
     /// From the edge's start to its end.
     pub duration_s: f64,
     /// From the command's start to the edge's first result.
@@ -228,6 +231,7 @@ pub(crate) mod tests {
             rate: "64kbit".into(),
             rate_bit_s: Some(64_000),
             burst_bytes: Some(3028),
+            small_packet_bytes: Some(8000),
             duration_s: 60.4,
             first_result_s: Some(4.2),
             interrupted: false,
@@ -294,6 +298,7 @@ pub(crate) mod tests {
         let bare = Summary {
             rate_bit_s: None,
             burst_bytes: None,
+            small_packet_bytes: None,
             first_result_s: None,
             commit: None,
             accuracy: None,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::text::{bytes, escape, rate, short, time};
+use super::text::{bytes, escape, rate, short, time, use_of_limit};
 use super::{Run, gallery, plots};
 use crate::run::model::ModelFacts;
 
@@ -93,10 +93,7 @@ fn tiles(run: &Run) -> String {
     let seconds = summary.duration_s.max(1e-3);
     let share = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
     let time_of = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), time);
-    let use_of = summary.rate_bit_s.map_or_else(
-        || "no limit".to_owned(),
-        |limit| format!("{:.1} % of {}", 100.0 * uplink.mean_bit_s / limit as f64, rate(limit as f64)),
-    );
+    let use_of = use_of_limit(summary).unwrap_or_else(|| "no limit".to_owned());
     let mut tiles = vec![
         (
             "camera",

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::text::{bytes, rate, time};
+use super::text::{bytes, rate, time, use_of_limit};
 use crate::summary::Summary;
 
 /// The lines, without a newline at the end.
@@ -15,10 +15,7 @@ pub fn render(summary: &Summary, directory: &Path) -> String {
         (Some(p50), Some(p95)) => format!("{} median, {} 95th percentile", time(p50), time(p95)),
         _ => "none".into(),
     };
-    let limit = summary.rate_bit_s.map_or_else(
-        || "unlimited".to_owned(),
-        |limit| format!("{:.1} % of {}", 100.0 * uplink.mean_bit_s / limit as f64, rate(limit as f64)),
-    );
+    let limit = use_of_limit(summary).unwrap_or_else(|| "unlimited".to_owned());
     let mut rows = vec![
         ("camera", format!("{} frames, {:.1}/s", frames.captured, per_second(frames.captured))),
         (

@@ -1,5 +1,7 @@
 //! Numbers and text for readers.
 
+use crate::summary::Summary;
+
 /// `text` safe in HTML, in attributes too.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -44,9 +46,32 @@ pub fn short(value: f64) -> String {
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
+/// How much of its limit the uplink's mean used: `98.8 % of 64 kbit/s`; nothing without a limit. A mean above the limit
+/// holds the burst, which counts for more the shorter the run is, and says so.
+pub fn use_of_limit(summary: &Summary) -> Option<String> {
+    let limit = summary.rate_bit_s? as f64;
+    let mean = summary.uplink.mean_bit_s;
+    let burst = summary.burst_bytes.filter(|_| mean > limit);
+    let burst = burst.map_or_else(String::new, |burst| format!(", its burst of {} included", bytes(burst)));
+    Some(format!("{:.1} % of {}{burst}", 100.0 * mean / limit, rate(limit)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mean_above_the_limit_names_the_burst() {
+        let mut summary = crate::summary::tests::example();
+        assert_eq!(use_of_limit(&summary).as_deref(), Some("99.3 % of 64 kbit/s"));
+        summary.uplink.mean_bit_s = 65_920.0;
+        assert_eq!(
+            use_of_limit(&summary).as_deref(),
+            Some("103.0 % of 64 kbit/s, its burst of 3.0 kB included")
+        );
+        summary.rate_bit_s = None;
+        assert_eq!(use_of_limit(&summary), None);
+    }
 
     #[test]
     fn html_cannot_be_broken_out_of() {

@@ -96,27 +96,27 @@ impl Starter<'_> {
         Ok((part, format!("rtsp://{listen}/video1")))
     }
 
-    /// Starts the shaper on the veth's host end, waits until the limit is in force, and gives what it allows at
-    /// once, in bytes, if it says so.
+    /// Starts the shaper on the veth's host end, waits until the limit is in force, and gives what it says that it
+    /// allows beyond rate × time.
     ///
     /// # Errors
     ///
     /// If it ends, or is not ready in time.
-    pub fn shaper(&mut self, rate: &str) -> Result<(Part, Option<u64>)> {
+    pub fn shaper(&mut self, rate: &str) -> Result<(Part, Allowance)> {
         self.lock.record(|rest| rest.bpffs = Some(BPFFS.into()))?;
         let mut command = self.command("shaper-agent");
         command.args(["--iface", HOST_LINK, "--rate", rate, "--bpffs", BPFFS, "--json"]);
         let mut part = self.start("shaper-agent", command, None)?;
-        let mut burst = None;
+        let mut allowance = Allowance::default();
         self.wait(&mut part, |part| {
             part.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(&line).ok()).any(
                 |event| {
-                    burst = event["burst_bytes"].as_u64();
+                    allowance = Allowance::of(&event);
                     event["event"] == "attached"
                 },
             )
         })?;
-        Ok((part, burst))
+        Ok((part, allowance))
     }
 
     /// Starts the edge daemon inside the namespace.
@@ -177,6 +177,29 @@ impl Starter<'_> {
                 bail!(part.failure(&format!("was not ready within {} s", PATIENCE.as_secs())));
             }
             std::thread::sleep(STEP);
+        }
+    }
+}
+
+/// What a limit lets through beyond rate × time, as far as it says so.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Allowance {
+    /// At once after a pause.
+    pub burst_bytes: Option<u64>,
+    /// What small packets may go beyond that.
+    pub small_packet_bytes: Option<u64>,
+}
+
+impl Allowance {
+    /// As the shaper's events tell it.
+    fn of(event: &serde_json::Value) -> Self {
+        let number = |name: &str| event[name].as_u64();
+        let earned = |rate: u64, ms: u64| rate.saturating_mul(ms).div_ceil(8000);
+        Self {
+            burst_bytes: number("burst_bytes"),
+            small_packet_bytes: number("rate_bit_s")
+                .zip(number("small_packet_reserve_ms"))
+                .map(|(rate, ms)| earned(rate, ms)),
         }
     }
 }

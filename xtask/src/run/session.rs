@@ -11,7 +11,7 @@ use super::forwarding;
 use super::network::{NAMESPACE, Network};
 use super::part::Part;
 use super::plan::{Plan, Video};
-use super::programs::{CLOUD_PORT, Starter};
+use super::programs::{Allowance, CLOUD_PORT, Starter};
 use super::rest::Lock;
 use super::samples::{Recent, Sample};
 use super::uplink::{Counters, Trace, Tracer};
@@ -46,7 +46,7 @@ pub struct Session {
     started_at: SystemTime,
     tracer: Option<Tracer>,
     counters: Counters,
-    burst_bytes: Option<u64>,
+    allowance: Allowance,
 }
 
 /// What a run measured.
@@ -64,8 +64,8 @@ pub struct Measured {
     pub trace: Trace,
     /// What the links counted.
     pub counters: Counters,
-    /// What the limit lets through at once.
-    pub burst_bytes: Option<u64>,
+    /// What the limit lets through beyond rate × time.
+    pub allowance: Allowance,
     /// Whether Ctrl-C ended it.
     pub interrupted: bool,
     /// How the edge ended.
@@ -101,7 +101,7 @@ impl Session {
             started_at,
             tracer: None,
             counters,
-            burst_bytes: None,
+            allowance: Allowance::default(),
         };
         session.start(workspace, plan, interrupt)?;
         Ok(session)
@@ -124,9 +124,9 @@ impl Session {
             }
         };
         if let Rate::Limit(_) = plan.rate {
-            let (shaper, burst) = starter.shaper(&plan.rate.to_string())?;
+            let (shaper, allowance) = starter.shaper(&plan.rate.to_string())?;
             self.shaper = Some(shaper);
-            self.burst_bytes = burst;
+            self.allowance = allowance;
         }
         self.started_at = SystemTime::now();
         self.counters = Counters::read()?;
@@ -186,7 +186,7 @@ impl Session {
             Some(tracer) => tracer.finish()?,
             None => Trace::default(),
         };
-        let (started_at, burst_bytes) = (self.started_at, self.burst_bytes);
+        let (started_at, allowance) = (self.started_at, self.allowance);
         Ok(Measured {
             started_at,
             duration,
@@ -194,7 +194,7 @@ impl Session {
             samples,
             trace,
             counters,
-            burst_bytes,
+            allowance,
             interrupted,
             ended,
         })
