@@ -31,6 +31,8 @@ pub struct LoadOptions {
     pub device: DeviceKind,
     /// Height and width of the network's input in pixels, multiples of 32, in place of the model file's.
     pub input: Option<(usize, usize)>,
+    /// The classes' names in index order, in place of the model file's; TensorFlow graphs carry none.
+    pub classes: Option<Vec<String>>,
     /// Threads for convolutions on the processor; by default what this process may use
     /// ([`std::thread::available_parallelism`]).
     pub threads: Option<NonZeroUsize>,
@@ -79,7 +81,8 @@ impl Detector {
     /// option is out of its range or the device is not there.
     pub fn load(path: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
         let file = ModelFile::open(path)?;
-        let metadata = file.metadata()?.with_options(options)?;
+        let contents = file.contents()?;
+        let metadata = contents.metadata.clone().with_options(options)?;
         let device = match options.device {
             DeviceKind::Cpu => Device::Cpu,
             DeviceKind::Cuda(index) => {
@@ -90,7 +93,7 @@ impl Detector {
             DeviceKind::Cpu => Engine::tiled(options.threads).map_err(LoadError::Threads)?,
             DeviceKind::Cuda(_) => Engine::Candle(device.clone()),
         };
-        let network = model_file::load_network(&file, &metadata, &engine)?;
+        let network = model_file::load_network(&file, &contents, &metadata, &engine)?;
         Ok(Self { network, info: metadata.info(), decoder: Decoder::new(metadata), device })
     }
 

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use crate::conv::Activation;
 
+/// The slope of leaky activations where a model file does not say another.
+pub(crate) const LEAKY_SLOPE: f32 = 0.1;
+
 /// A network architecture together with the pre- and post-processing that its compatible form prescribes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Family {
@@ -34,11 +37,20 @@ impl Family {
         }
     }
 
-    /// The activation after every convolution but the heads' outputs and the shortcuts.
-    pub(crate) fn activation(self) -> Activation {
+    /// The activation after every convolution but the heads' outputs and the shortcuts; `leaky_slope` is that of
+    /// a leaky one.
+    pub(crate) fn activation(self, leaky_slope: f32) -> Activation {
         match self {
             Self::Yolov3Resnet18 => Activation::Relu,
-            Self::Yolov3Darknet53 => Activation::LeakyRelu(0.1),
+            Self::Yolov3Darknet53 => Activation::LeakyRelu(leaky_slope),
+        }
+    }
+
+    /// Height and width of the input that Sedna's helmet example gives a network of the family.
+    pub(crate) fn usual_input(self) -> (usize, usize) {
+        match self {
+            Self::Yolov3Resnet18 => (416, 736),
+            Self::Yolov3Darknet53 => (544, 544),
         }
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! - [`Detector`], [`LoadOptions`]: a model file made ready, and what may be set when loading it.
 //! - [`Family`]: the network families and the constants that belong to each.
-//! - `model_file`: a safetensors file, its metadata and its convolution weights, checked and folded.
+//! - `model_file`: a model file in one of its forms, its metadata and its convolution weights, checked and folded.
 //! - `network`: how the convolutions of a family are joined.
 //! - `conv`: one convolution layer; the engine behind it is private to that module.
 //! - `letterbox`: a picture of any size to the network's input.
@@ -18,6 +18,15 @@
 //!
 //! # The model file
 //!
+//! A file is read in the form that its content shows; its name does not matter. The forms are:
+//!
+//! - the native one, safetensors;
+//! - frozen TensorFlow graphs of the two families.
+//!
+//! The file is mapped, not read: each weight goes straight from it into the network.
+//!
+//! ## The native form
+//!
 //! Safetensors with `__metadata__`, all of whose values are strings:
 //!
 //! | key | value |
@@ -26,6 +35,9 @@
 //! | `name` | the model's name |
 //! | `family` | `yolov3-resnet18` or `yolov3-darknet53` |
 //! | `width` | channel multiplier: `c` channels become `max(8, 8 * ceil(c * width / 8))` |
+//! | `channels` | in place of `width`: JSON array of each convolution's output channels, in the order below |
+//! | `upsampling` | `nearest` (the default) or `transposed` |
+//! | `leaky_slope` | slope of leaky activations, in `0..=1`; 0.1 by default |
 //! | `classes` | JSON array of the class names in index order |
 //! | `input` | JSON `[height, width]` in pixels, multiples of 32 |
 //! | `anchors` | JSON `[width, height]` in input pixels, three for each of the strides 8, 16 and 32 |
@@ -33,7 +45,9 @@
 //! | `max_boxes` | most detections of a class in a picture |
 //!
 //! Tensors are `f16` or `f32`. A convolution `c` has `c.weight` (out, in, row, column) and either `c.bn.gamma`,
-//! `c.bn.beta`, `c.bn.mean` and `c.bn.variance`, or `c.bias`, or, for ResNet's shortcuts, neither. Names:
+//! `c.bn.beta`, `c.bn.mean` and `c.bn.variance`, or `c.bias`, or, for ResNet's shortcuts, neither. A tensor
+//! `c.bn.epsilon` of one value replaces what batch norm adds to the variance (1e-5 for ResNet-18, 1e-3 for
+//! Darknet-53). Names:
 //!
 //! - `yolov3-resnet18`: `conv1`; blocks `conv2_1` to `conv5_2` with `.conv1`, `.conv2` and, in the first block of
 //!   the stages 3 to 5, `.shortcut`.
@@ -41,9 +55,31 @@
 //!   `stage1.block1.conv2` and so on.
 //! - Both, for the heads of stride 32, 16 and 8: `head32.conv1` to `head32.conv6`, `head32.output`, and
 //!   `head32.lateral` and `head16.lateral` towards the next finer head. An output's channels are, for each anchor,
-//!   x, y, width, height, objectness and the classes.
+//!   x, y, width, height, objectness and the classes. Where `upsampling` is `transposed`, a lateral is followed by
+//!   `head32.upsample` or `head16.upsample`, a 1x1 convolution with a bias and four times its input's channels:
+//!   those of the upper left pixel of 2x2, then of the upper right, the lower left and the lower right.
+//!
+//! The order of `channels` is that of the network: the backbone from the picture on, a ResNet block's `shortcut`
+//! after its `conv2`, then `head32.conv1` to `head32.output`, `head32.lateral`, `head32.upsample` if there is one,
+//! and so on.
 //!
 //! Tensors of other names are ignored.
+//!
+//! ## TensorFlow graphs
+//!
+//! A frozen `GraphDef` (`.pb`) in the layout NHWC, with weights of `f32` or `f16`. A graph is recognised by how
+//! its operations hang together, not by their names, so that the outputs may be called `concat_17` or
+//! `output/boxes`. Any number of classes, any channels and input size, `FusedBatchNorm` in all three versions or
+//! folded into biases, upsampling by nearest neighbour or by transposed 2x2 convolutions. From the graph come
+//!
+//! - the input's size; where it is left open, that of Sedna's helmet example: 416x736 for ResNet-18, 544x544 for
+//!   Darknet-53 (height x width);
+//! - anchors, strides, slope and epsilons, and the number of classes. The classes have no names in it: they are
+//!   called `class0`, `class1` and so on, unless [`LoadOptions::classes`] names them;
+//! - for ResNet-18, the thresholds and limits of its non-maximum suppression. A Darknet-53 graph ends before that;
+//!   its boxes are chosen as in Sedna's helmet example: scores above 0.3, overlaps of at most 0.4.
+//!
+//! A graph that computes anything else is an error which says where it departs from the network.
 //!
 //! # Examples
 //!

@@ -46,7 +46,7 @@ pub(crate) fn random_model(
 ) -> (Tensors, HashMap<String, String>) {
     let mut random = Random(seed);
     let mut tensors = Tensors::new();
-    for spec in convolutions(Scale { family, width, classes: classes.len() }) {
+    for spec in convolutions(&Scale::multiplied(family, width, classes.len())) {
         let geometry = spec.geometry;
         let mut insert = |suffix: &str, shape: Vec<usize>, centre: f32, spread: f32| {
             let values = (0..shape.iter().product()).map(|_| centre + spread * random.next()).collect();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::network::{Channels, Upsampling};
 
 /// Logit of a probability of 1 in `f32`.
 const SURE: f32 = 30.0;
@@ -8,7 +9,9 @@ fn decoder(family: Family, input: (usize, usize), classes: usize) -> Decoder {
     Decoder::new(Metadata {
         name: "test".into(),
         family,
-        width: 1.0,
+        channels: Channels::Multiplied(1.0),
+        upsampling: Upsampling::Nearest,
+        leaky_slope: 0.1,
         classes: (0..classes).map(|class| format!("class{class}")).collect(),
         input,
         anchors: [[[10.0, 13.0], [16.0, 30.0], [32.0, 24.0]]; 3],

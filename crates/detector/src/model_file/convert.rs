@@ -6,7 +6,7 @@ use half::f16;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError};
 
-use super::{LoadError, ModelFile, weights};
+use super::{LoadError, ModelFile, TensorProblem, weights};
 
 /// Why a model file could not be converted.
 #[derive(Debug, thiserror::Error)]
@@ -29,25 +29,28 @@ pub(crate) enum ConvertError {
     Serialize(SafeTensorError),
 }
 
-/// The model in the file `source` as a file in the native form; what other tensors `source` has are left out. With
-/// `half`, the weights of convolutions are rounded to 16 bits; biases and batch norms, small in number and larger in range,
-/// stay as they are.
+/// The model in the file `source`, of any form, as a file in the native form; what other tensors `source` has are left
+/// out. With `half`, the weights of convolutions are rounded to 16 bits; biases and batch norms, small in number and larger
+/// in range, stay as they are.
 pub(crate) fn convert(source: &Path, half: bool) -> Result<Vec<u8>, ConvertError> {
     let file = ModelFile::open(source)?;
-    let metadata = file.metadata()?;
-    let tensors = weights::checked(&file, &metadata)?;
+    let contents = file.contents()?;
+    let metadata = &contents.metadata;
+    weights::check(&file, &contents, metadata)?;
     let mut stored = Vec::new();
-    for (name, tensor) in weights::used(&tensors, &metadata) {
-        let values = weights::values(&tensors, name.clone())
-            .map_err(|problem| LoadError::Tensors { path: source.into(), problems: vec![problem] })?;
-        let dtype = if half && name.ends_with(".weight") { Dtype::F16 } else { tensor.dtype() };
+    for (name, tensor) in weights::used(&contents, metadata) {
+        let values = tensor.values().ok_or_else(|| LoadError::Tensors {
+            path: source.into(),
+            problems: vec![TensorProblem::Type { name: name.clone(), found: tensor.dtype }],
+        })?;
+        let dtype = if half && name.ends_with(".weight") { Dtype::F16 } else { tensor.dtype };
         let bytes = if dtype == Dtype::F16 {
             let too_large = |value| ConvertError::TooLarge { path: source.into(), name: name.clone(), value };
             halved(&values).map_err(too_large)?
         } else {
             values.iter().flat_map(|value| value.to_le_bytes()).collect()
         };
-        stored.push((name, dtype, tensor.shape().to_vec(), bytes));
+        stored.push((name, dtype, tensor.shape.clone(), bytes));
     }
     let views = stored
         .iter()

@@ -28,19 +28,20 @@ pub(crate) struct Description {
 /// As loading, but weights are not read: whether they are finite is not known.
 pub(crate) fn describe(path: &Path) -> Result<Description, LoadError> {
     let file = ModelFile::open(path)?;
-    let metadata = file.metadata()?;
-    let tensors = weights::checked(&file, &metadata)?;
-    let used: Vec<_> = weights::used(&tensors, &metadata);
+    let contents = file.contents()?;
+    let metadata = &contents.metadata;
+    weights::check(&file, &contents, metadata)?;
+    let used: Vec<_> = weights::used(&contents, metadata);
     let stored = [(Dtype::F16, "f16"), (Dtype::F32, "f32")];
     Ok(Description {
         bytes: file.bytes.len() as u64,
-        convolutions: convolutions(metadata.scale()).len(),
-        parameters: used.iter().map(|(_, tensor)| tensor.shape().iter().product::<usize>()).sum(),
+        convolutions: convolutions(&metadata.scale()).len(),
+        parameters: used.iter().map(|(_, tensor)| tensor.shape.iter().product::<usize>()).sum(),
         weights: stored
             .into_iter()
-            .filter(|(dtype, _)| used.iter().any(|(_, tensor)| tensor.dtype() == *dtype))
+            .filter(|(dtype, _)| used.iter().any(|(_, tensor)| tensor.dtype == *dtype))
             .map(|(_, name)| name)
             .collect(),
-        metadata,
+        metadata: metadata.clone(),
     })
 }

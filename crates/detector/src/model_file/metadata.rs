@@ -8,7 +8,8 @@ use protocol::infer::ModelInfo;
 use serde::de::DeserializeOwned;
 
 use super::LoadError;
-use crate::network::Scale;
+use crate::family::LEAKY_SLOPE;
+use crate::network::{Channels, Scale, Upsampling, convolutions};
 use crate::{Family, LoadOptions};
 
 /// What the format is called, and the version of it that is read and written.
@@ -21,17 +22,21 @@ const MAX_CLASSES: usize = 1000;
 /// Longest model or class name, in bytes.
 const MAX_NAME: usize = 256;
 /// Most boxes a class; bounds the time of non-maximum suppression.
-const MAX_BOXES: usize = 10_000;
+pub(super) const MAX_BOXES: usize = 10_000;
 /// Largest channel multiplier.
 const MAX_WIDTH: f64 = 4.0;
+/// Most channels of a convolution.
+const MAX_CHANNELS: usize = 4096;
 
 /// The description of a model, every value within its bounds.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Metadata {
     pub(crate) name: String,
     pub(crate) family: Family,
-    /// Channel multiplier.
-    pub(crate) width: f64,
+    pub(crate) channels: Channels,
+    pub(crate) upsampling: Upsampling,
+    /// The slope of leaky activations, in `0..=1`.
+    pub(crate) leaky_slope: f32,
     pub(crate) classes: Vec<String>,
     /// Height and width in pixels, multiples of 32.
     pub(crate) input: (usize, usize),
@@ -53,11 +58,20 @@ impl Metadata {
         values.expect("format", FORMAT, "this is no detector of Sluice")?;
         values.expect("format_version", VERSION, "this version of Sluice reads version 1")?;
         let [height, width]: [usize; 2] = values.json("input")?;
-        check_input(height, width).map_err(|problem| ("input", problem))?;
         let metadata = Self {
             name: values.get("name")?.to_owned(),
             family: values.parse("family")?,
-            width: values.parse("width")?,
+            channels: if values.has("channels") {
+                Channels::Listed(values.json("channels")?)
+            } else {
+                Channels::Multiplied(values.parse("width")?)
+            },
+            upsampling: if values.has("upsampling") {
+                values.parse("upsampling")?
+            } else {
+                Upsampling::Nearest
+            },
+            leaky_slope: if values.has("leaky_slope") { values.parse("leaky_slope")? } else { LEAKY_SLOPE },
             classes: values.json("classes")?,
             input: (height, width),
             anchors: values.json("anchors")?,
@@ -72,12 +86,18 @@ impl Metadata {
     /// As a model file has it: what [`Metadata::parse`] reads.
     #[cfg(feature = "detect")]
     pub(super) fn values(&self) -> HashMap<String, String> {
+        let channels = match &self.channels {
+            Channels::Multiplied(width) => ("width", width.to_string()),
+            Channels::Listed(channels) => ("channels", serde_json::json!(channels).to_string()),
+        };
         let values = [
             ("format", FORMAT.to_owned()),
             ("format_version", VERSION.to_owned()),
             ("name", self.name.clone()),
             ("family", self.family.to_string()),
-            ("width", self.width.to_string()),
+            channels,
+            ("upsampling", self.upsampling.name().to_owned()),
+            ("leaky_slope", self.leaky_slope.to_string()),
             ("classes", serde_json::json!(self.classes).to_string()),
             ("input", serde_json::json!([self.input.0, self.input.1]).to_string()),
             ("anchors", serde_json::json!(self.anchors).to_string()),
@@ -88,11 +108,10 @@ impl Metadata {
         values.map(|(key, value)| (key.to_owned(), value)).into()
     }
 
-    fn check(&self) -> Result<(), Problem> {
+    /// Whether every value is within its bounds.
+    pub(super) fn check(&self) -> Result<(), Problem> {
         check_name(&self.name).map_err(|problem| ("name", problem))?;
-        if !(self.width > 0.0 && self.width <= MAX_WIDTH) {
-            return Err(("width", format!("{} is not above 0 and at most {MAX_WIDTH}", self.width)));
-        }
+        check_input(self.input.0, self.input.1).map_err(|problem| ("input", problem))?;
         if self.classes.is_empty() || self.classes.len() > MAX_CLASSES {
             return Err(("classes", format!("{} classes, not 1 to {MAX_CLASSES}", self.classes.len())));
         }
@@ -102,15 +121,37 @@ impl Metadata {
                 return Err(("classes", format!("class {class:?} is named twice")));
             }
         }
+        self.check_channels()?;
         if !self.anchors.iter().flatten().flatten().all(|&side| side > 0.0 && side.is_finite()) {
             return Err(("anchors", "a side is not a positive number".into()));
         }
         check_fraction(self.score_threshold).map_err(|problem| ("score_threshold", problem))?;
         check_fraction(self.iou_threshold).map_err(|problem| ("iou_threshold", problem))?;
+        check_fraction(self.leaky_slope).map_err(|problem| ("leaky_slope", problem))?;
         if !(1..=MAX_BOXES).contains(&self.max_boxes) {
             return Err(("max_boxes", format!("{} is not 1 to {MAX_BOXES}", self.max_boxes)));
         }
         Ok(())
+    }
+
+    fn check_channels(&self) -> Result<(), Problem> {
+        match &self.channels {
+            &Channels::Multiplied(width) if !(width > 0.0 && width <= MAX_WIDTH) => {
+                Err(("width", format!("{width} is not above 0 and at most {MAX_WIDTH}")))
+            }
+            Channels::Multiplied(_) => Ok(()),
+            Channels::Listed(channels) => {
+                let expected = convolutions(&self.scale()).len();
+                if channels.len() != expected {
+                    let found = channels.len();
+                    return Err(("channels", format!("{found} convolutions instead of {expected}")));
+                }
+                match channels.iter().find(|channels| !(1..=MAX_CHANNELS).contains(*channels)) {
+                    Some(channels) => Err(("channels", format!("{channels} is not 1 to {MAX_CHANNELS}"))),
+                    None => Ok(()),
+                }
+            }
+        }
     }
 
     /// With the values that `options` set in place of the file's.
@@ -119,6 +160,14 @@ impl Metadata {
         if let Some((height, width)) = options.input {
             check_input(height, width).map_err(error("input"))?;
             self.input = (height, width);
+        }
+        if let Some(classes) = &options.classes {
+            let (found, expected) = (classes.len(), self.classes.len());
+            if found != expected {
+                return Err(error("classes")(format!("{found} names for the model's {expected} classes")));
+            }
+            self.classes.clone_from(classes);
+            self.check().map_err(|(_, problem)| error("classes")(problem))?;
         }
         if let Some(threshold) = options.score_threshold {
             check_fraction(threshold).map_err(error("score_threshold"))?;
@@ -132,7 +181,13 @@ impl Metadata {
     }
 
     pub(crate) fn scale(&self) -> Scale {
-        Scale { family: self.family, width: self.width, classes: self.classes.len() }
+        Scale {
+            family: self.family,
+            channels: self.channels.clone(),
+            classes: self.classes.len(),
+            upsampling: self.upsampling,
+            activation: self.family.activation(self.leaky_slope),
+        }
     }
 
     pub(crate) fn info(&self) -> ModelInfo {
@@ -171,6 +226,10 @@ fn check_name(name: &str) -> Result<(), String> {
 struct Values<'a>(&'a HashMap<String, String>);
 
 impl<'a> Values<'a> {
+    fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
     fn get(&self, key: &'static str) -> Result<&'a str, Problem> {
         self.0.get(key).map(String::as_str).ok_or_else(|| (key, "is missing".into()))
     }

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 
 use half::f16;
 use proptest::prelude::*;
+use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::*;
@@ -96,6 +97,20 @@ fn every_metadata_value_is_checked() {
         let (found, _) = Metadata::parse(&values).expect_err(value);
         assert_eq!(found, key, "{value}");
     }
+    for (key, value) in [
+        ("channels", "[8]"),
+        ("channels", "8"),
+        ("channels", &serde_json::json!(vec![0; 43]).to_string()),
+        ("channels", &serde_json::json!(vec![100_000; 43]).to_string()),
+        ("upsampling", "bilinear"),
+        ("leaky_slope", "-1"),
+        ("leaky_slope", "NaN"),
+    ] {
+        let mut values = valid.clone();
+        values.insert(key.into(), value.into());
+        let (found, _) = Metadata::parse(&values).expect_err(value);
+        assert_eq!(found, key, "{value}");
+    }
     let mut long = valid.clone();
     long.insert("family".into(), "x".repeat(1_000_000));
     assert!(Metadata::parse(&long).unwrap_err().1.len() < 1_000_200);
@@ -148,6 +163,70 @@ fn weights_that_are_not_finite_are_named() {
     let mut model = model(Family::Yolov3Resnet18);
     model.0.get_mut("conv4_2.conv1.bn.variance").unwrap().1[3] = -5.0;
     assert!(message(&model).ends_with("the weights of conv4_2.conv1 are not all finite"));
+}
+
+#[test]
+fn channels_can_be_listed() {
+    for family in Family::ALL {
+        let mut model = model(family);
+        let scale = crate::network::Scale::multiplied(family, 0.125, 2);
+        let channels: Vec<usize> =
+            crate::network::convolutions(&scale).iter().map(|spec| spec.geometry.out_channels).collect();
+        model.1.remove("width");
+        model.1.insert("channels".into(), serde_json::json!(channels).to_string());
+        load_bytes(&bytes(&model)).unwrap();
+        let mut wide = channels.clone();
+        wide[0] += 1;
+        model.1.insert("channels".into(), serde_json::json!(wide).to_string());
+        let message = message(&model);
+        assert!(message.contains(".weight has the shape [8, 3, "), "{message}");
+    }
+}
+
+#[test]
+fn epsilon_slope_and_upsampling_can_be_chosen() {
+    let options = LoadOptions { score_threshold: Some(0.0), ..LoadOptions::default() };
+    let detect = |model: &Model| {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("model.safetensors");
+        write_model(&path, &model.0, model.1.clone()).unwrap();
+        let picture = image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8 * 3, y as u8 * 3, 99]));
+        Detector::load(&path, &options).unwrap().detect(&[picture]).unwrap()
+    };
+    let model = model(Family::Yolov3Darknet53);
+    let expected = detect(&model);
+    let mut same = model.clone();
+    same.0.insert("conv0.bn.epsilon".into(), (vec![1], vec![1e-3]));
+    same.1.insert("leaky_slope".into(), "0.1".into());
+    same.1.insert("upsampling".into(), "nearest".into());
+    // A transposed convolution that repeats each pixel is what nearest-neighbour upsampling is.
+    assert_eq!(detect(&same), expected);
+    same.1.insert("upsampling".into(), "transposed".into());
+    for stride in [32, 16] {
+        let channels = same.0[&format!("head{stride}.lateral.weight")].0[0];
+        let mut weight = vec![0.0; 4 * channels * channels];
+        for pixel in 0..4 {
+            for channel in 0..channels {
+                weight[(pixel * channels + channel) * channels + channel] = 1.0;
+            }
+        }
+        let name = format!("head{stride}.upsample");
+        same.0.insert(format!("{name}.weight"), (vec![4 * channels, channels, 1, 1], weight));
+        same.0.insert(format!("{name}.bias"), (vec![4 * channels], vec![0.0; 4 * channels]));
+    }
+    assert_eq!(detect(&same), expected);
+    for (key, value) in [("leaky_slope", "0.2"), ("upsampling", "transposed")] {
+        let mut other = model.clone();
+        other.1.insert(key.into(), value.into());
+        if key == "upsampling" {
+            assert!(message(&other).contains("head32.upsample.weight is missing"));
+        } else {
+            assert_ne!(detect(&other), expected);
+        }
+    }
+    let mut other = model.clone();
+    other.0.insert("conv0.bn.epsilon".into(), (vec![1], vec![0.5]));
+    assert_ne!(detect(&other), expected);
 }
 
 #[test]

@@ -1,141 +1,153 @@
 //! A network's weights: checked against its convolutions, read, and their batch norm folded.
 
-use half::f16;
-#[cfg(feature = "detect")]
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use std::collections::HashMap;
 
-use super::{LoadError, Metadata, ModelFile, TensorProblem};
+use safetensors::Dtype;
+
+use super::tensor::Tensor;
+use super::{Contents, LoadError, Metadata, ModelFile, TensorProblem};
 use crate::conv::{Conv2d, Engine};
 use crate::network::{ConvSpec, Network, Norm, convolutions};
 
 /// The four vectors of a batch norm.
 const BATCH_NORM: [&str; 4] = ["bn.gamma", "bn.beta", "bn.mean", "bn.variance"];
+/// What is added to the variance, where it is not what the family adds.
+const EPSILON: &str = "bn.epsilon";
 
-/// Builds the network that `metadata` describes with the weights of `file`.
+/// Builds the network that `metadata` describes with the weights in `contents` of `file`.
 ///
 /// # Errors
 ///
 /// If tensors are missing or of another type or shape: the error lists them all.
 pub(crate) fn load_network(
     file: &ModelFile,
+    contents: &Contents<'_>,
     metadata: &Metadata,
     engine: &Engine,
 ) -> Result<Network, LoadError> {
-    let tensors = checked(file, metadata)?;
+    check(file, contents, metadata)?;
+    let tensors = Tensors(&contents.tensors);
+    let scale = metadata.scale();
     let error = |problems| LoadError::Tensors { path: file.path.clone(), problems };
     let epsilon = metadata.family.batch_norm_epsilon();
-    Network::build(metadata.scale(), &mut |spec| {
-        let (weight, bias) = read(&tensors, &spec, epsilon).map_err(|problem| error(vec![problem]))?;
+    Network::build(&scale, &mut |spec| {
+        let (weight, bias) = tensors.read(&spec, epsilon).map_err(|problem| error(vec![problem]))?;
+        if let Some(part) = tensors.get(&spec, "weight").and_then(Tensor::part) {
+            file.release(part);
+        }
         Ok(Conv2d::new(engine, spec.geometry, spec.activation, weight, bias)?)
     })
 }
 
-/// The tensors of `file`, among which are those of the network that `metadata` describes, of the right types and
-/// shapes.
+/// Whether the contents hold every tensor of the network that `metadata` describes, of the right type and shape.
 ///
 /// # Errors
 ///
-/// If some are not: the error lists them all.
-pub(super) fn checked<'a>(file: &'a ModelFile, metadata: &Metadata) -> Result<SafeTensors<'a>, LoadError> {
-    let tensors = file.tensors()?;
-    let problems: Vec<_> =
-        convolutions(metadata.scale()).iter().flat_map(|spec| check(&tensors, spec)).collect();
-    if problems.is_empty() {
-        Ok(tensors)
-    } else {
-        Err(LoadError::Tensors { path: file.path.clone(), problems })
-    }
+/// If not: the error lists all that are missing or wrong.
+pub(super) fn check(file: &ModelFile, contents: &Contents<'_>, metadata: &Metadata) -> Result<(), LoadError> {
+    let tensors = Tensors(&contents.tensors);
+    let specs = convolutions(&metadata.scale());
+    let problems: Vec<_> = specs.iter().flat_map(|spec| tensors.check(spec)).collect();
+    if problems.is_empty() { Ok(()) } else { Err(LoadError::Tensors { path: file.path.clone(), problems }) }
 }
 
 /// The checked tensors that the network is read from, by name, in its order.
 #[cfg(feature = "detect")]
-pub(super) fn used<'a>(tensors: &SafeTensors<'a>, metadata: &Metadata) -> Vec<(String, TensorView<'a>)> {
-    let specs = convolutions(metadata.scale());
-    let names = specs.iter().flat_map(|spec| parts(tensors, spec)).map(|(name, _)| name);
-    names.filter_map(|name| tensors.tensor(&name).ok().map(|tensor| (name, tensor))).collect()
-}
-
-/// Whether the file has a bias for this convolution in place of its batch norm.
-fn has_bias(tensors: &SafeTensors<'_>, spec: &ConvSpec) -> bool {
-    tensors.tensor(&format!("{}.bias", spec.name)).is_ok()
-}
-
-/// The tensors that a convolution is read from, with their shapes.
-fn parts(tensors: &SafeTensors<'_>, spec: &ConvSpec) -> Vec<(String, Vec<usize>)> {
-    let geometry = &spec.geometry;
-    let part = |suffix: &str, shape: Vec<usize>| (format!("{}.{suffix}", spec.name), shape);
-    let mut parts = vec![part(
-        "weight",
-        vec![geometry.out_channels, geometry.in_channels, geometry.kernel, geometry.kernel],
-    )];
-    match spec.norm {
-        Norm::Batch if !has_bias(tensors, spec) => {
-            parts.extend(BATCH_NORM.map(|suffix| part(suffix, vec![geometry.out_channels])));
-        }
-        Norm::None if !has_bias(tensors, spec) => {}
-        Norm::Batch | Norm::Bias | Norm::None => parts.push(part("bias", vec![geometry.out_channels])),
-    }
-    parts
-}
-
-/// What is wrong with the tensors of a convolution.
-fn check(tensors: &SafeTensors<'_>, spec: &ConvSpec) -> Vec<TensorProblem> {
-    let check_part = |(name, expected): (String, Vec<usize>)| match tensors.tensor(&name) {
-        Err(_) => Some(TensorProblem::Missing { name }),
-        Ok(tensor) if tensor.shape() != expected => {
-            Some(TensorProblem::Shape { name, found: tensor.shape().to_vec(), expected })
-        }
-        Ok(tensor) if !matches!(tensor.dtype(), Dtype::F16 | Dtype::F32) => {
-            Some(TensorProblem::Type { name, found: tensor.dtype() })
-        }
-        Ok(_) => None,
+pub(super) fn used<'a>(contents: &'a Contents<'a>, metadata: &Metadata) -> Vec<(String, &'a Tensor<'a>)> {
+    let tensors = Tensors(&contents.tensors);
+    let specs = convolutions(&metadata.scale());
+    let named = |spec: &ConvSpec| {
+        let name = |(suffix, _)| format!("{}.{suffix}", spec.name);
+        tensors.parts(spec).into_iter().map(name).collect::<Vec<_>>()
     };
-    parts(tensors, spec).into_iter().filter_map(check_part).collect()
+    let names = specs.iter().flat_map(named);
+    names.filter_map(|name| contents.tensors.get(&name).map(|tensor| (name, tensor))).collect()
 }
 
-/// Weights in the order out, in, row, column, and biases, of a convolution whose tensors have been checked.
-fn read(
-    tensors: &SafeTensors<'_>,
-    spec: &ConvSpec,
-    epsilon: f32,
-) -> Result<(Vec<f32>, Vec<f32>), TensorProblem> {
-    let values = |suffix: &str| values(tensors, format!("{}.{suffix}", spec.name));
-    let mut weight = values("weight")?;
-    let bias = match spec.norm {
-        _ if has_bias(tensors, spec) => values("bias")?,
-        Norm::Bias | Norm::None => vec![0.0; spec.geometry.out_channels],
-        Norm::Batch => {
-            let [gamma, mut bias, mean, variance] = BATCH_NORM.map(values);
-            let (gamma, mean, variance) = (gamma?, mean?, variance?);
-            let bias = bias.as_mut().map_err(|problem| problem.clone())?;
-            for (channel, weight) in weight.chunks_exact_mut(spec.geometry.depth()).enumerate() {
-                let factor = gamma[channel] / (variance[channel] + epsilon).sqrt();
-                weight.iter_mut().for_each(|value| *value *= factor);
-                bias[channel] -= mean[channel] * factor;
+/// The tensors of a file by name.
+struct Tensors<'a>(&'a HashMap<String, Tensor<'a>>);
+
+impl<'a> Tensors<'a> {
+    /// A tensor of a convolution, if the file has it.
+    fn get(&self, spec: &ConvSpec, suffix: &str) -> Option<&'a Tensor<'a>> {
+        self.0.get(&format!("{}.{suffix}", spec.name))
+    }
+
+    /// Whether the file has a bias for this convolution in place of its batch norm.
+    fn has_bias(&self, spec: &ConvSpec) -> bool {
+        self.get(spec, "bias").is_some()
+    }
+
+    /// The tensors that a convolution is read from, with their shapes.
+    fn parts(&self, spec: &ConvSpec) -> Vec<(&'static str, Vec<usize>)> {
+        let geometry = &spec.geometry;
+        let vector = vec![geometry.out_channels];
+        let weight = vec![geometry.out_channels, geometry.in_channels, geometry.kernel, geometry.kernel];
+        let mut parts = vec![("weight", weight)];
+        match spec.norm {
+            Norm::Batch if !self.has_bias(spec) => {
+                parts.extend(BATCH_NORM.map(|suffix| (suffix, vector.clone())));
+                if self.get(spec, EPSILON).is_some() {
+                    parts.push((EPSILON, vec![1]));
+                }
             }
-            std::mem::take(bias)
+            Norm::None if !self.has_bias(spec) => {}
+            Norm::Batch | Norm::Bias | Norm::None => parts.push(("bias", vector)),
         }
-    };
-    if weight.iter().chain(&bias).all(|value| value.is_finite()) {
-        Ok((weight, bias))
-    } else {
-        Err(TensorProblem::NotFinite { name: spec.name.clone() })
+        parts
     }
-}
 
-/// One tensor's values as `f32`.
-pub(super) fn values(tensors: &SafeTensors<'_>, name: String) -> Result<Vec<f32>, TensorProblem> {
-    let Ok(tensor) = tensors.tensor(&name) else { return Err(TensorProblem::Missing { name }) };
-    match tensor.dtype() {
-        Dtype::F16 => {
-            let (values, _) = tensor.data().as_chunks();
-            Ok(values.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect())
+    /// What is wrong with the tensors of a convolution.
+    fn check(&self, spec: &ConvSpec) -> Vec<TensorProblem> {
+        let check_part = |(suffix, expected): (&str, Vec<usize>)| {
+            let name = format!("{}.{suffix}", spec.name);
+            match self.0.get(&name) {
+                None => Some(TensorProblem::Missing { name }),
+                Some(tensor) if tensor.shape != expected => {
+                    Some(TensorProblem::Shape { name, found: tensor.shape.clone(), expected })
+                }
+                Some(tensor) if !matches!(tensor.dtype, Dtype::F16 | Dtype::F32) => {
+                    Some(TensorProblem::Type { name, found: tensor.dtype })
+                }
+                Some(_) => None,
+            }
+        };
+        self.parts(spec).into_iter().filter_map(check_part).collect()
+    }
+
+    /// Weights in the order out, in, row, column, and biases, of a convolution whose tensors have been checked;
+    /// `epsilon` is the family's.
+    fn read(&self, spec: &ConvSpec, epsilon: f32) -> Result<(Vec<f32>, Vec<f32>), TensorProblem> {
+        let mut weight = self.values(spec, "weight")?;
+        let bias = match spec.norm {
+            _ if self.has_bias(spec) => self.values(spec, "bias")?,
+            Norm::Bias | Norm::None => vec![0.0; spec.geometry.out_channels],
+            Norm::Batch => {
+                let [gamma, bias, mean, variance] = BATCH_NORM.map(|suffix| self.values(spec, suffix));
+                let (gamma, mut bias, mean, variance) = (gamma?, bias?, mean?, variance?);
+                let epsilon = match self.get(spec, EPSILON).and_then(Tensor::values).as_deref() {
+                    Some(&[epsilon]) => epsilon,
+                    _ => epsilon,
+                };
+                for (channel, weight) in weight.chunks_exact_mut(spec.geometry.depth()).enumerate() {
+                    let factor = gamma[channel] / (variance[channel] + epsilon).sqrt();
+                    weight.iter_mut().for_each(|value| *value *= factor);
+                    bias[channel] -= mean[channel] * factor;
+                }
+                bias
+            }
+        };
+        if weight.iter().chain(&bias).all(|value| value.is_finite()) {
+            Ok((weight, bias))
+        } else {
+            Err(TensorProblem::NotFinite { name: spec.name.clone() })
         }
-        Dtype::F32 => {
-            let (values, _) = tensor.data().as_chunks();
-            Ok(values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
-        }
-        found => Err(TensorProblem::Type { name, found }),
+    }
+
+    /// One tensor's values as `f32`.
+    fn values(&self, spec: &ConvSpec, suffix: &str) -> Result<Vec<f32>, TensorProblem> {
+        let name = format!("{}.{suffix}", spec.name);
+        let Some(tensor) = self.0.get(&name) else { return Err(TensorProblem::Missing { name }) };
+        tensor.values().ok_or(TensorProblem::Type { name, found: tensor.dtype })
     }
 }

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use super::head::Heads;
-use super::{Builder, Norm};
+use super::{Builder, Norm, Output};
 use crate::conv::{Conv2d, Residual};
 
 /// Residual blocks of each stage.
@@ -34,28 +34,40 @@ struct Block<L> {
 
 impl<L> Darknet53<L> {
     pub(super) fn build<E>(builder: &mut Builder<'_, L, E>) -> std::result::Result<Self, E> {
-        let scale = builder.scale;
-        let mut input = scale.channels(32);
-        let conv0 = builder.conv("conv0", (3, input), (3, 1), Norm::Batch)?;
+        let (conv0, mut input) = builder.conv("conv0", 3, Output::Scaled(32), (3, 1), Norm::Batch)?;
         let mut stages = Vec::with_capacity(BLOCKS.len());
+        let mut features = [0; BLOCKS.len()];
         for (index, (&channels, &blocks)) in CHANNELS.iter().zip(&BLOCKS).enumerate() {
-            let (half, output) = (scale.channels(channels / 2), scale.channels(channels));
             let name = format!("stage{}", index + 1);
-            let down = builder.conv(format!("{name}.down"), (input, output), (3, 2), Norm::Batch)?;
+            let (down, output) =
+                builder.conv(format!("{name}.down"), input, Output::Scaled(channels), (3, 2), Norm::Batch)?;
             let mut stage = Stage { down, blocks: Vec::with_capacity(blocks) };
             for block in 1..=blocks {
-                let name = format!("{name}.block{block}");
-                stage.blocks.push(Block {
-                    conv1: builder.conv(format!("{name}.conv1"), (output, half), (1, 1), Norm::Batch)?,
-                    conv2: builder.conv(format!("{name}.conv2"), (half, output), (3, 1), Norm::Batch)?,
-                });
+                stage.blocks.push(Block::build(builder, &format!("{name}.block{block}"), output, channels)?);
             }
             stages.push(stage);
+            features[index] = output;
             input = output;
         }
-        let features = [256, 512, 1024].map(|channels| scale.channels(channels));
-        let heads = Heads::build(builder, features, [128, 256, 512])?;
+        let [_, _, fine, middle, coarse] = features;
+        let heads = Heads::build(builder, [fine, middle, coarse], [128, 256, 512])?;
         Ok(Self { conv0, stages, heads })
+    }
+}
+
+impl<L> Block<L> {
+    /// A block from `channels` to as many, of which the full network has `full`.
+    fn build<E>(
+        builder: &mut Builder<'_, L, E>,
+        name: &str,
+        channels: usize,
+        full: usize,
+    ) -> std::result::Result<Self, E> {
+        let (conv1, half) =
+            builder.conv(format!("{name}.conv1"), channels, Output::Scaled(full / 2), (1, 1), Norm::Batch)?;
+        let (conv2, _) =
+            builder.conv(format!("{name}.conv2"), half, Output::Exactly(channels), (3, 1), Norm::Batch)?;
+        Ok(Self { conv1, conv2 })
     }
 }
 

@@ -9,10 +9,13 @@ mod resnet18;
 #[cfg(test)]
 mod tests;
 
+use std::str::FromStr;
+
 use candle_core::{Result, Tensor};
 
 use crate::Family;
 use crate::conv::{Activation, Conv2d, Geometry};
+use crate::family::LEAKY_SLOPE;
 use darknet53::Darknet53;
 use resnet18::Resnet18;
 
@@ -36,48 +39,127 @@ pub(crate) struct ConvSpec {
     pub(crate) activation: Activation,
 }
 
-/// The sizes that a model file chooses within a family.
-#[derive(Debug, Clone, Copy)]
+/// Output channels of a network's convolutions, but for the outputs.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Channels {
+    /// Those of the full network times this, as multiples of 8 and at least 8.
+    Multiplied(f64),
+    /// Each convolution's own, in the order of [`convolutions`].
+    Listed(Vec<usize>),
+}
+
+impl Channels {
+    /// Channels of the convolution at `index` that has `full` in the full network.
+    fn of(&self, index: usize, full: usize) -> usize {
+        match self {
+            Self::Multiplied(width) => (8.0 * (full as f64 * width / 8.0).ceil()).max(8.0) as usize,
+            Self::Listed(channels) => channels.get(index).copied().unwrap_or(full),
+        }
+    }
+}
+
+/// How a coarse head's features come to twice their size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Upsampling {
+    /// Every pixel four times.
+    Nearest,
+    /// A transposed 2x2 convolution of stride 2.
+    Transposed,
+}
+
+impl Upsampling {
+    /// The name in a model file's metadata.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Nearest => "nearest",
+            Self::Transposed => "transposed",
+        }
+    }
+}
+
+/// An upsampling that is not known.
+#[derive(Debug, thiserror::Error)]
+#[error("known are nearest and transposed")]
+pub(crate) struct UnknownUpsampling;
+
+impl FromStr for Upsampling {
+    type Err = UnknownUpsampling;
+
+    fn from_str(name: &str) -> std::result::Result<Self, Self::Err> {
+        [Self::Nearest, Self::Transposed]
+            .into_iter()
+            .find(|known| known.name() == name)
+            .ok_or(UnknownUpsampling)
+    }
+}
+
+/// What a model file chooses within a family.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Scale {
     pub(crate) family: Family,
-    /// Multiplies every channel count but the picture's and the outputs'.
-    pub(crate) width: f64,
+    pub(crate) channels: Channels,
     pub(crate) classes: usize,
+    pub(crate) upsampling: Upsampling,
+    pub(crate) activation: Activation,
 }
 
 impl Scale {
-    /// `channels` of the full network at this width: a multiple of 8, at least 8.
-    pub(crate) fn channels(&self, channels: usize) -> usize {
-        (8.0 * (channels as f64 * self.width / 8.0).ceil()).max(8.0) as usize
+    /// The family as it was published, with another channel multiplier and number of classes.
+    pub(crate) fn multiplied(family: Family, width: f64, classes: usize) -> Self {
+        Self {
+            family,
+            channels: Channels::Multiplied(width),
+            classes,
+            upsampling: Upsampling::Nearest,
+            activation: family.activation(LEAKY_SLOPE),
+        }
     }
 
     /// Channels of a head's output: box, objectness and classes for each of three anchors.
-    pub(crate) fn outputs(&self) -> usize {
+    fn outputs(&self) -> usize {
         3 * (5 + self.classes)
     }
 }
 
+/// Output channels of a convolution.
+#[derive(Debug, Clone, Copy)]
+enum Output {
+    /// The model file's choice, where the full network has so many.
+    Scaled(usize),
+    /// So many, because others depend on it.
+    Exactly(usize),
+}
+
 /// Makes the layers of a network from their specifications.
 pub(crate) struct Builder<'a, L, E> {
-    scale: Scale,
+    scale: &'a Scale,
+    /// Convolutions made so far.
+    made: usize,
     layer: &'a mut dyn FnMut(ConvSpec) -> std::result::Result<L, E>,
 }
 
 impl<L, E> Builder<'_, L, E> {
-    /// A convolution from `input` to `output` channels, both as the network has them (not scaled further).
+    /// A convolution from `in_channels`, and how many channels come out of it.
     fn conv(
         &mut self,
         name: impl Into<String>,
-        (in_channels, out_channels): (usize, usize),
+        in_channels: usize,
+        output: Output,
         (kernel, stride): (usize, usize),
         norm: Norm,
-    ) -> std::result::Result<L, E> {
+    ) -> std::result::Result<(L, usize), E> {
         let activation = match norm {
-            Norm::Batch => self.scale.family.activation(),
+            Norm::Batch => self.scale.activation,
             Norm::Bias | Norm::None => Activation::Identity,
         };
+        let out_channels = match output {
+            Output::Scaled(full) => self.scale.channels.of(self.made, full),
+            Output::Exactly(channels) => channels,
+        };
+        self.made += 1;
         let geometry = Geometry { in_channels, out_channels, kernel, stride };
-        (self.layer)(ConvSpec { name: name.into(), geometry, norm, activation })
+        let layer = (self.layer)(ConvSpec { name: name.into(), geometry, norm, activation })?;
+        Ok((layer, out_channels))
     }
 }
 
@@ -91,10 +173,10 @@ pub(crate) enum Network<L = Conv2d> {
 impl<L> Network<L> {
     /// Builds the network, asking `layer` for each convolution in turn.
     pub(crate) fn build<E>(
-        scale: Scale,
+        scale: &Scale,
         layer: &mut dyn FnMut(ConvSpec) -> std::result::Result<L, E>,
     ) -> std::result::Result<Self, E> {
-        let mut builder = Builder { scale, layer };
+        let mut builder = Builder { scale, made: 0, layer };
         Ok(match scale.family {
             Family::Yolov3Resnet18 => Self::Resnet18(Resnet18::build(&mut builder)?),
             Family::Yolov3Darknet53 => Self::Darknet53(Darknet53::build(&mut builder)?),
@@ -103,7 +185,7 @@ impl<L> Network<L> {
 }
 
 /// Every convolution of a network.
-pub(crate) fn convolutions(scale: Scale) -> Vec<ConvSpec> {
+pub(crate) fn convolutions(scale: &Scale) -> Vec<ConvSpec> {
     let mut specs = Vec::new();
     let Ok(_) = Network::<()>::build(scale, &mut |spec| {
         specs.push(spec);

@@ -5,7 +5,7 @@
 use candle_core::{Result, Tensor};
 
 use super::head::Heads;
-use super::{Builder, Norm};
+use super::{Builder, Norm, Output};
 use crate::conv::{Conv2d, Residual};
 
 #[derive(Debug)]
@@ -27,30 +27,26 @@ struct Block<L> {
 
 impl<L> Resnet18<L> {
     pub(super) fn build<E>(builder: &mut Builder<'_, L, E>) -> std::result::Result<Self, E> {
-        let scale = builder.scale;
-        let [c2, c3, c4, c5] = [64, 128, 256, 512].map(|channels| scale.channels(channels));
-        let conv1 = builder.conv("conv1", (3, c2), (7, 2), Norm::Batch)?;
-        let stages = [
-            stage(builder, 2, (c2, c2), 1)?,
-            stage(builder, 3, (c2, c3), 2)?,
-            stage(builder, 4, (c3, c4), 2)?,
-            stage(builder, 5, (c4, c5), 2)?,
-        ];
+        let (conv1, c2) = builder.conv("conv1", 3, Output::Scaled(64), (7, 2), Norm::Batch)?;
+        let (stage2, c2) = stage(builder, 2, (c2, 64), 1)?;
+        let (stage3, c3) = stage(builder, 3, (c2, 128), 2)?;
+        let (stage4, c4) = stage(builder, 4, (c3, 256), 2)?;
+        let (stage5, c5) = stage(builder, 5, (c4, 512), 2)?;
         let heads = Heads::build(builder, [c3, c4, c5], [64, 128, 256])?;
-        Ok(Self { conv1, stages, heads })
+        Ok(Self { conv1, stages: [stage2, stage3, stage4, stage5], heads })
     }
 }
 
+/// Two blocks on `input` channels, of which the full network makes `full`, and how many they make.
 fn stage<L, E>(
     builder: &mut Builder<'_, L, E>,
     index: usize,
-    (input, output): (usize, usize),
+    (input, full): (usize, usize),
     stride: usize,
-) -> std::result::Result<[Block<L>; 2], E> {
-    Ok([
-        Block::build(builder, &format!("conv{index}_1"), (input, output), stride)?,
-        Block::build(builder, &format!("conv{index}_2"), (output, output), 1)?,
-    ])
+) -> std::result::Result<([Block<L>; 2], usize), E> {
+    let (first, output) = Block::build(builder, &format!("conv{index}_1"), (input, full), stride)?;
+    let (second, output) = Block::build(builder, &format!("conv{index}_2"), (output, full), 1)?;
+    Ok(([first, second], output))
 }
 
 impl<L> Block<L> {
@@ -58,17 +54,20 @@ impl<L> Block<L> {
     fn build<E>(
         builder: &mut Builder<'_, L, E>,
         name: &str,
-        (input, output): (usize, usize),
+        (input, full): (usize, usize),
         stride: usize,
-    ) -> std::result::Result<Self, E> {
-        let conv1 = builder.conv(format!("{name}.conv1"), (input, output), (3, stride), Norm::Batch)?;
-        let conv2 = builder.conv(format!("{name}.conv2"), (output, output), (3, 1), Norm::Batch)?;
+    ) -> std::result::Result<(Self, usize), E> {
+        let (conv1, inner) =
+            builder.conv(format!("{name}.conv1"), input, Output::Scaled(full), (3, stride), Norm::Batch)?;
+        let output = if stride == 1 { Output::Exactly(input) } else { Output::Scaled(full) };
+        let (conv2, output) = builder.conv(format!("{name}.conv2"), inner, output, (3, 1), Norm::Batch)?;
         let shortcut = if stride == 1 {
             None
         } else {
-            Some(builder.conv(format!("{name}.shortcut"), (input, output), (1, stride), Norm::None)?)
+            let name = format!("{name}.shortcut");
+            Some(builder.conv(name, input, Output::Exactly(output), (1, stride), Norm::None)?.0)
         };
-        Ok(Self { conv1, conv2, shortcut })
+        Ok((Self { conv1, conv2, shortcut }, output))
     }
 }
 

@@ -19,7 +19,8 @@ fn fixture(family: Family) -> PathBuf {
 fn assert_parity(family: Family, engine: &Engine, batch: usize) {
     let path = fixture(family);
     let file = ModelFile::open(&path).unwrap();
-    let network = load_network(&file, &file.metadata().unwrap(), engine).unwrap();
+    let contents = file.contents().unwrap();
+    let network = load_network(&file, &contents, &contents.metadata, engine).unwrap();
     let tensors = load(&path, &Device::Cpu).unwrap();
     let tensor = |name: &str| tensors[&format!("fixture.{name}")].to_dtype(DType::F32).unwrap();
     let input = Tensor::cat(&vec![tensor("input"); batch], 0).unwrap();
@@ -46,7 +47,7 @@ fn the_networks_compute_what_pytorch_computes() {
 #[test]
 fn full_networks_have_the_published_sizes() {
     let parameters = |family| -> usize {
-        let scale = Scale { family, width: 1.0, classes: 4 };
+        let scale = Scale::multiplied(family, 1.0, 4);
         let of = |spec: &ConvSpec| {
             let vectors = match spec.norm {
                 Norm::Batch => 2,
@@ -55,7 +56,7 @@ fn full_networks_have_the_published_sizes() {
             };
             spec.geometry.out_channels * (spec.geometry.depth() + vectors)
         };
-        convolutions(scale).iter().map(of).sum()
+        convolutions(&scale).iter().map(of).sum()
     };
     // Trainable parameters of the TensorFlow graphs with 4 classes.
     assert_eq!(parameters(Family::Yolov3Resnet18), 16_429_841);
@@ -64,9 +65,9 @@ fn full_networks_have_the_published_sizes() {
 
 #[test]
 fn scaled_channels_are_multiples_of_eight() {
-    let scale = |width| Scale { family: Family::Yolov3Resnet18, width, classes: 1 };
-    assert_eq!(scale(1.0).channels(64), 64);
-    assert_eq!(scale(0.25).channels(64), 16);
-    assert_eq!(scale(0.3).channels(64), 24);
-    assert_eq!(scale(0.01).channels(64), 8);
+    let channels = |width| Channels::Multiplied(width).of(0, 64);
+    assert_eq!(channels(1.0), 64);
+    assert_eq!(channels(0.25), 16);
+    assert_eq!(channels(0.3), 24);
+    assert_eq!(channels(0.01), 8);
 }

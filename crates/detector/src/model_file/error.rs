@@ -1,0 +1,158 @@
+//! Why a model could not be loaded.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use rayon::ThreadPoolBuildError;
+use safetensors::{Dtype, SafeTensorError};
+
+use crate::Family;
+
+/// Why a model could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file could not be read.
+    #[error("model file {path}: {source}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is in no form that is known.
+    #[error(
+        "model file {path} is in no form that is known: it {found}; known are safetensors with the metadata of \
+         Sluice, and frozen TensorFlow graphs"
+    )]
+    UnknownForm {
+        /// The file.
+        path: PathBuf,
+        /// What it looks like.
+        found: String,
+    },
+    /// The file is a TensorFlow graph that is damaged.
+    #[error("model file {path} is not a whole TensorFlow graph: {problem}; fetch or freeze it again")]
+    DamagedGraph {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The file is a TensorFlow graph of another network than those that are known.
+    #[error(
+        "model file {path} holds a TensorFlow graph ({graph}) that departs from {nearest}: {place}: found {found}, \
+         expected {expected}"
+    )]
+    UnknownGraph {
+        /// The file.
+        path: PathBuf,
+        /// What the graph consists of.
+        graph: String,
+        /// The known network that it was compared with.
+        nearest: Family,
+        /// Where in the network and the graph they part.
+        place: String,
+        /// What the graph has there.
+        found: String,
+        /// What the network has there.
+        expected: String,
+    },
+    /// The file is not in the safetensors form.
+    #[error("model file {path} is not a whole safetensors file: {source}; fetch or convert it again")]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: SafeTensorError,
+    },
+    /// The file's metadata does not describe a model that this version knows.
+    #[error("model file {path}: metadata {key:?}: {problem}")]
+    Metadata {
+        /// The file.
+        path: PathBuf,
+        /// The metadata's key.
+        key: &'static str,
+        /// What is wrong with its value.
+        problem: String,
+    },
+    /// Tensors are missing or of another form than the metadata says.
+    #[error("model file {path}: {}", list(.problems))]
+    Tensors {
+        /// The file.
+        path: PathBuf,
+        /// Every tensor that does not fit.
+        problems: Vec<TensorProblem>,
+    },
+    /// An option is out of its range.
+    #[error("option {option}: {problem}")]
+    Option {
+        /// The option's name.
+        option: &'static str,
+        /// What is wrong with its value.
+        problem: String,
+    },
+    /// The GPU cannot be used.
+    #[error("CUDA device {index}: {source}; run on the processor, or install a driver and a build with CUDA")]
+    Device {
+        /// The device's index.
+        index: usize,
+        /// What CUDA said.
+        source: candle_core::Error,
+    },
+    /// The convolution threads could not be started.
+    #[error("cannot start the convolution threads: {0}; try fewer")]
+    Threads(ThreadPoolBuildError),
+    /// The weights could not be brought to the device.
+    #[error("cannot prepare the weights: {0}")]
+    Prepare(#[from] candle_core::Error),
+}
+
+/// What is wrong with one tensor of a model file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TensorProblem {
+    /// It is not in the file.
+    #[error("{name} is missing")]
+    Missing {
+        /// The tensor's name.
+        name: String,
+    },
+    /// Its shape is another.
+    #[error("{name} has the shape {found:?} instead of {expected:?}")]
+    Shape {
+        /// The tensor's name.
+        name: String,
+        /// The shape in the file.
+        found: Vec<usize>,
+        /// The shape that the metadata calls for.
+        expected: Vec<usize>,
+    },
+    /// Its values are neither `f16` nor `f32`.
+    #[error("{name} holds {found:?} instead of F16 or F32")]
+    Type {
+        /// The tensor's name.
+        name: String,
+        /// The type in the file.
+        found: Dtype,
+    },
+    /// A convolution's weights, with its batch norm folded, are not all finite numbers.
+    #[error("the weights of {name} are not all finite")]
+    NotFinite {
+        /// The convolution's name.
+        name: String,
+    },
+}
+
+/// The first problems in words, and how many more there are.
+fn list(problems: &[TensorProblem]) -> impl fmt::Display + '_ {
+    const SHOWN: usize = 8;
+    fmt::from_fn(move |f| {
+        for (index, problem) in problems.iter().take(SHOWN).enumerate() {
+            write!(f, "{}{problem}", if index == 0 { "" } else { "; " })?;
+        }
+        match problems.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
+    })
+}

@@ -1,0 +1,179 @@
+//! Graphs that are damaged or compute something else. Those that are sound are tested against TensorFlow in
+//! `tests/tensorflow.rs`.
+
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Detector, LoadOptions};
+
+fn fixture(name: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tensorflow").join(name);
+    std::fs::read(path).unwrap()
+}
+
+/// What loading says of a file.
+fn load(bytes: &[u8]) -> Result<Detector, LoadError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.pb");
+    std::fs::write(&path, bytes).unwrap();
+    Detector::load(&path, &LoadOptions { threads: Some(1.try_into().unwrap()), ..LoadOptions::default() })
+}
+
+fn message(bytes: &[u8]) -> String {
+    load(bytes).unwrap_err().to_string()
+}
+
+/// `bytes` with the first `from` in it replaced by `to` of the same length.
+fn replaced(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let at = bytes.windows(from.len()).position(|window| window == from).expect("the fixture has it");
+    bytes[at..at + to.len()].copy_from_slice(to);
+    bytes
+}
+
+/// A field of bytes.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut message = vec![number << 3 | 2];
+    let mut length = bytes.len();
+    while length >= 0x80 {
+        message.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    message.push(length as u8);
+    message.extend(bytes);
+    message
+}
+
+fn node(name: &str, op: &str, inputs: &[&str]) -> Vec<u8> {
+    let mut message = field(1, name.as_bytes());
+    message.extend(field(2, op.as_bytes()));
+    for input in inputs {
+        message.extend(field(3, input.as_bytes()));
+    }
+    field(1, &message)
+}
+
+#[test]
+fn another_network_is_described() {
+    let graph =
+        [node("images", "Placeholder", &[]), node("logits", "MatMul", &["images", "images"])].concat();
+    let message = message(&graph);
+    assert!(
+        message.contains("model.pb holds a TensorFlow graph (2 nodes: 1 MatMul, 1 Placeholder)"),
+        "{message}"
+    );
+    assert!(
+        message.ends_with(
+            "departs from yolov3-darknet53: the outputs: found 0 convolutions with a bias that are reshaped to \
+             boxes, expected 3, of stride 8, 16 and 32"
+        ),
+        "{message}"
+    );
+}
+
+#[test]
+fn the_place_where_a_graph_departs_is_named() {
+    let cases: [(&str, &[u8], &[u8], &str); 4] = [
+        (
+            "resnet18-scoped.pb",
+            b"conv4_2/relu_1\x12\x04Relu",
+            b"conv4_2/relu_1\x12\x04Tanh",
+            "conv4_2.conv1: found Tanh \"conv4_2/relu_1\", expected Relu",
+        ),
+        (
+            "resnet18-scoped.pb",
+            b"\x12\x07MaxPool",
+            b"\x12\x07AvgPool",
+            "departs from yolov3-darknet53: head32.conv6: found Relu",
+        ),
+        (
+            "darknet53-resize.pb",
+            b"\x12\x15ResizeNearestNeighbor",
+            b"\x12\x15ResizeNearestBilinear",
+            "expected ResizeNearestNeighbor or Conv2DBackpropInput",
+        ),
+        ("darknet53-resize.pb", b"\x12\x09LeakyRelu", b"\x12\x09HardySilu", "found HardySilu"),
+    ];
+    for (name, from, to, expected) in cases {
+        let message = message(&replaced(fixture(name), from, to));
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_graph_cut_short_is_an_error_at_every_length() {
+    let whole = fixture("resnet18-plain.pb");
+    for length in (0..64).chain((64..whole.len()).step_by(whole.len() / 100)) {
+        assert!(load(&whole[..length]).is_err(), "{length} of {} bytes", whole.len());
+    }
+}
+
+#[test]
+fn files_of_other_forms_are_described() {
+    for (bytes, expected) in [
+        (&b""[..], "it is empty"),
+        (b"PK\x03\x04 and so on", "it begins with the bytes 50 4b 03 04 20 61 6e 64"),
+        (b"[net]\nbatch=1\n", "it begins with the bytes 5b 6e 65 74 5d 0a 62 61"),
+        (b"node { name: \"a\" }", "it begins with \"node { n\""),
+    ] {
+        let message = message(bytes);
+        assert!(message.contains(expected), "{message}");
+        assert!(
+            message
+                .ends_with("known are safetensors with the metadata of Sluice, and frozen TensorFlow graphs")
+        );
+    }
+}
+
+#[test]
+fn loops_and_missing_nodes_are_errors() {
+    let reshaped = node("boxes", "Reshape", &["a"]);
+    for nodes in [
+        vec![node("a", "Identity", &["b"]), node("b", "Identity", &["a"]), reshaped.clone()],
+        vec![reshaped.clone()],
+        vec![node("a", "BiasAdd", &["a", "a"]), reshaped.clone()],
+        vec![node("a", "Conv2D", &["a"]), node("c", "BiasAdd", &["a"]), node("d", "Reshape", &["c"])],
+    ] {
+        assert!(matches!(load(&nodes.concat()), Err(LoadError::UnknownGraph { .. })));
+    }
+    let twice = [reshaped.clone(), reshaped].concat();
+    assert!(message(&twice).ends_with("two nodes of one name; fetch or freeze it again"));
+}
+
+#[test]
+fn many_nodes_are_refused_early() {
+    let nodes: Vec<u8> = (0..70_000).flat_map(|index| node(&index.to_string(), "NoOp", &[])).collect();
+    assert!(message(&nodes).contains("more than 65536 nodes"));
+}
+
+/// Writes a random number where the graph's structure is, rather than into a weight.
+fn damage() -> impl Strategy<Value = Vec<(prop::sample::Index, u8)>> {
+    prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Loading any damaged file ends in a model or in an error, never in a panic.
+    #[test]
+    fn damage_never_panics(damage in damage(), darknet in any::<bool>()) {
+        let name = if darknet { "darknet53-deconv.pb" } else { "resnet18-plain.pb" };
+        let mut file = fixture(name);
+        for (position, value) in damage {
+            let position = position.index(file.len());
+            file[position] = value;
+        }
+        if let Ok(detector) = load(&file) {
+            prop_assert!(detector.detect(&[image::RgbImage::new(8, 8)]).is_ok());
+        }
+    }
+
+    /// Nor does what only looks like a graph.
+    #[test]
+    fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(load(&field(1, &field(1, &noise))).is_err());
+        prop_assert!(load(&[node("a", "Const", &[]), noise].concat()).is_err());
+    }
+}
