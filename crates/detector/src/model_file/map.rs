@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use memmap2::{Mmap, UncheckedAdvice};
+use memmap2::{Advice, Mmap, UncheckedAdvice};
 
 /// Maps the file at `path` for reading.
 ///
@@ -16,7 +16,10 @@ pub(super) fn map(path: &Path) -> io::Result<Mmap> {
     // SAFETY: the bytes may change under us only if someone rewrites the file during the load. Whatever
     // they read as then is checked like any other file's, since nothing is assumed of them but their length
     // (every access is bounds-checked against it); a file cut short meanwhile ends the process with SIGBUS.
-    unsafe { Mmap::map(&file) }
+    let map = unsafe { Mmap::map(&file) }?;
+    // Read ahead, rather than wait for the disk at every weight. Only advice: refused, it loads more slowly.
+    drop(map.advise(Advice::WillNeed));
+    Ok(map)
 }
 
 /// Lets the system take back the memory behind `part`, if that lies in `map`; it reads as before.
