@@ -162,7 +162,7 @@ impl<'a> Values<'a> {
         let mut bytes = self.singles;
         for packed in self.packed {
             match dtype {
-                Dtype::F32 | Dtype::F64 => bytes.extend(packed.iter().take(count * size)),
+                Dtype::F32 | Dtype::F64 => bytes.extend(packed.iter().take(count * size + 1)),
                 _ => unpack(packed, size, count, &mut bytes)?,
             }
         }

@@ -148,6 +148,60 @@ fn many_nodes_are_refused_early() {
     assert!(message(&nodes).contains("more than 65536 nodes"));
 }
 
+/// A graph of one constant, `tensor` being a `TensorProto`, that a node `use` takes.
+fn constant_of(tensor: &[u8]) -> Result<Vec<f64>, Departure> {
+    let entry = [field(1, b"value"), field(2, &field(8, tensor))].concat();
+    let mut constant = field(1, b"a");
+    constant.extend(field(2, b"Const"));
+    constant.extend(field(5, &entry));
+    let graph = [field(1, &constant), node("use", "Relu", &["a"])].concat();
+    let graph = Graph::parse(&graph).unwrap();
+    let constant = constant::constant(&graph, 1, 0, "here")?;
+    Ok(constant.numbers(100).unwrap())
+}
+
+/// A `TensorShapeProto` of one dimension.
+fn vector(length: u8) -> Vec<u8> {
+    field(2, &field(2, &[0x08, length]))
+}
+
+#[test]
+fn constants_are_read_in_every_form_that_writers_use() {
+    let floats = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let tensor =
+        |dtype: u8, length: u8, values: Vec<u8>| [vec![0x08, dtype], vector(length), values].concat();
+    for (message, expected) in [
+        // In full, as bytes and as numbers.
+        (tensor(1, 2, field(4, &floats(&[1.5, -2.0]))), &[1.5, -2.0][..]),
+        (tensor(1, 2, field(5, &floats(&[1.5, -2.0]))), &[1.5, -2.0]),
+        (tensor(3, 3, field(7, &[1, 0x80, 0x01, 3])), &[1.0, 128.0, 3.0]),
+        (tensor(9, 1, field(10, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01])), &[-1.0]),
+        (tensor(19, 2, field(13, &[0x80, 0x78, 0x80, 0x80, 0x03])), &[1.0, -2.0]),
+        // The last value stands for the rest; without any, it is zero.
+        (tensor(1, 3, field(5, &floats(&[1.5, 2.5]))), &[1.5, 2.5, 2.5]),
+        (tensor(1, 2, [&[0x2d][..], &floats(&[0.5])].concat()), &[0.5, 0.5]),
+        (tensor(19, 3, field(13, &[0x80, 0x78])), &[1.0, 1.0, 1.0]),
+        (tensor(3, 2, Vec::new()), &[0.0, 0.0]),
+    ] {
+        assert_eq!(constant_of(&message).unwrap(), expected, "{message:x?}");
+    }
+    for (message, found) in [
+        (tensor(1, 3, field(4, &floats(&[1.5, -2.0]))), "with 8 bytes for 3 values of 4 bytes"),
+        (tensor(1, 1, field(5, &[0; 7])), "with more numbers than its 1 values"),
+        (tensor(7, 1, Vec::new()), "of the type 7, which is none of float, double, half, int32, int64"),
+        (
+            [vec![0x08, 1], field(2, &field(2, &[0x08, 0xff, 0xff, 0xff, 0xff, 0x7f]))].concat(),
+            "with fewer numbers",
+        ),
+    ] {
+        let departure = constant_of(&message).unwrap_err();
+        assert!(
+            departure.found.starts_with("Const \"a\": ") && departure.found.contains(found),
+            "{departure:?}"
+        );
+    }
+}
+
 /// Writes a random number where the graph's structure is, rather than into a weight.
 fn damage() -> impl Strategy<Value = Vec<(prop::sample::Index, u8)>> {
     prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)
