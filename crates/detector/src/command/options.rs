@@ -174,6 +174,10 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "H,W", value_parser = input_shape)]
     input_shape: Option<(usize, usize)>,
 
+    /// Names of the model's classes in their order, in place of the model file's: TensorFlow's graphs have none.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    classes: Option<Vec<String>>,
+
     /// IoU above which the lower score of two boxes of a class is dropped, in place of the model file's.
     #[arg(long, value_name = "0..1")]
     iou_threshold: Option<f32>,
@@ -193,6 +197,7 @@ impl RunOptions {
         LoadOptions {
             device: self.device,
             input: self.input_shape,
+            classes: self.classes.clone(),
             threads: self.threads,
             score_threshold,
             iou_threshold: self.iou_threshold,

@@ -1,6 +1,6 @@
 use std::fs;
 
-use crate::support::{checked, detect, failure, model, names, stdout, with_model, write_picture};
+use crate::support::{checked, detect, failure, model, names, project, stdout, with_model, write_picture};
 
 #[test]
 fn a_model_file_is_described() {
@@ -22,7 +22,7 @@ fn a_model_file_is_described() {
 fn a_converted_model_finds_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
-    let source = crate::support::project().join("models/fixtures/yolov3-darknet53.safetensors");
+    let source = project().join("models/fixtures/yolov3-darknet53.safetensors");
     let source = source.to_str().unwrap();
     let said = stdout(&detect(path, &["convert", source, "same.safetensors"]));
     assert!(said.starts_with("same.safetensors  "), "{said}");
@@ -41,6 +41,35 @@ fn a_converted_model_finds_the_same() {
     let (half, whole) = (info("half.safetensors"), info("same.safetensors"));
     assert!(half["bytes"].as_u64() <= whole["bytes"].as_u64());
     assert!(half["weights"].as_array().unwrap().contains(&"f16".into()));
+}
+
+/// A graph of TensorFlow's becomes a model file of ours that finds the same: every kind of upsampling, normalisation and
+/// number that a graph may have is carried over.
+#[test]
+fn a_converted_graph_finds_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    write_picture(&path.join("a.png"), 120, 90);
+    for graph in ["resnet18-scoped", "resnet18-plain", "darknet53-resize", "darknet53-deconv"] {
+        let source = project().join(format!("crates/detector/tests/fixtures/tensorflow/{graph}.pb"));
+        let source = source.to_str().unwrap();
+        stdout(&detect(path, &["convert", source, "native.safetensors"]));
+        let described = |model: &str| {
+            let mut info = checked(&stdout(&detect(path, &["info", model, "--json"])), "detect-info");
+            for key in ["file", "bytes"] {
+                info.as_object_mut().unwrap().remove(key);
+            }
+            info
+        };
+        assert_eq!(described(source), described("native.safetensors"));
+        let found = |model: &str| {
+            let arguments = ["image", "a.png", "--json", "--threads", "1", "--model", model];
+            checked(&stdout(&detect(path, &arguments)), "detect-image")["detections"].clone()
+        };
+        let detections = found(source);
+        assert!(!detections.as_array().unwrap().is_empty(), "{graph} finds nothing");
+        assert_eq!(detections, found("native.safetensors"), "{graph}");
+    }
 }
 
 #[test]
