@@ -3,6 +3,7 @@
 use protocol::{BoundingBox, Detection};
 
 use crate::Family;
+use crate::executor::Head;
 use crate::model_file::Metadata;
 use crate::nms::{self, Scored};
 
@@ -30,16 +31,11 @@ impl Decoder {
         Self { metadata }
     }
 
-    /// Height and width of the network's input.
-    pub(crate) fn input(&self) -> (usize, usize) {
-        self.metadata.input
-    }
-
     /// Detections of one picture of the given size, grouped by class, best first within a class.
     ///
-    /// `heads` are the raw outputs for the strides 8, 16 and 32, each `[3 * (5 + classes), cells]`. Values
+    /// `heads` are the raw outputs for the strides 8, 16 and 32, each of `3 * (5 + classes)` channels. Values
     /// that are not finite never become detections.
-    pub(crate) fn decode(&self, heads: [&[f32]; 3], width: u32, height: u32) -> Vec<Detection> {
+    pub(crate) fn decode(&self, heads: [Head<'_>; 3], width: u32, height: u32) -> Vec<Detection> {
         let metadata = &self.metadata;
         let candidates = self.candidates(heads, &Placement::new(metadata.input, width, height));
         let mut detections = Vec::new();
@@ -76,28 +72,30 @@ impl Decoder {
     }
 
     /// The boxes whose objectness reaches the score threshold, from the coarsest head to the finest.
-    fn candidates(&self, heads: [&[f32]; 3], placement: &Placement) -> Vec<Candidate> {
+    fn candidates(&self, heads: [Head<'_>; 3], placement: &Placement) -> Vec<Candidate> {
         let metadata = &self.metadata;
         let channels = 5 + metadata.classes.len();
         let least_objectness = least_logit(metadata.score_threshold);
         let mut candidates = Vec::new();
         for ((head, stride), anchors) in heads.into_iter().zip(STRIDES).zip(&metadata.anchors).rev() {
-            let columns = metadata.input.1 / stride;
-            let cells = metadata.input.0 / stride * columns;
-            for cell in 0..cells {
-                for (anchor, &anchor_size) in anchors.iter().enumerate().take(ANCHORS) {
-                    let value = |channel: usize| head[(anchor * channels + channel) * cells + cell];
+            let objectness: [_; ANCHORS] = std::array::from_fn(|anchor| head.plane(anchor * channels + 4));
+            let (rows, columns) = head.size();
+            let cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+            for (row, column) in cells {
+                for (anchor, &anchor_size) in anchors.iter().enumerate() {
+                    let logit = objectness[anchor].get(row, column);
                     // Most boxes end here, before any exponential; NaN does too.
-                    if value(4).is_nan() || value(4) < least_objectness {
+                    if logit.is_nan() || logit < least_objectness {
                         continue;
                     }
+                    let value = |channel: usize| head.plane(anchor * channels + channel).get(row, column);
                     let centre = [
-                        (sigmoid(value(0)) + (cell % columns) as f32) * stride as f32,
-                        (sigmoid(value(1)) + (cell / columns) as f32) * stride as f32,
+                        (sigmoid(value(0)) + column as f32) * stride as f32,
+                        (sigmoid(value(1)) + row as f32) * stride as f32,
                     ];
                     let size = [value(2).exp() * anchor_size[0], value(3).exp() * anchor_size[1]];
                     let Some(bbox) = placement.original(metadata.family, centre, size) else { continue };
-                    let objectness = sigmoid(value(4));
+                    let objectness = sigmoid(logit);
                     let scores = (5..channels).map(|class| objectness * sigmoid(value(class))).collect();
                     candidates.push(Candidate { bbox, scores });
                 }

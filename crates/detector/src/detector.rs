@@ -8,11 +8,11 @@ use image::RgbImage;
 use protocol::Detection;
 use protocol::infer::ModelInfo;
 
-use crate::conv::Engine;
 use crate::decode::Decoder;
+use crate::executor::cpu::{self, InstructionSet};
+use crate::executor::{Engine, Executor, PictureMut};
 use crate::letterbox;
 use crate::model_file::{self, LoadError, ModelFile};
-use crate::network::Network;
 
 /// Where the network runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,6 +20,8 @@ pub enum DeviceKind {
     /// The processor.
     #[default]
     Cpu,
+    /// The processor through candle's own operations: many times slower, and there to compare with.
+    CpuThroughCandle,
     /// The NVIDIA GPU of this index; needs a build with the feature `cuda`.
     Cuda(usize),
 }
@@ -36,6 +38,12 @@ pub struct LoadOptions {
     /// Threads for convolutions on the processor; by default what this process may use
     /// ([`std::thread::available_parallelism`]).
     pub threads: Option<NonZeroUsize>,
+    /// The processor's vector instructions to use; by default the best that it has.
+    pub instruction_set: Option<InstructionSet>,
+    /// Bytes that the network's weights may take in memory, as far as that is possible. The more, the faster: a 3x3
+    /// convolution has forms of its weights that take up to four times the memory and a third of the time. By default
+    /// 2.3 times the plain weights.
+    pub weights_memory: Option<usize>,
     /// Lowest score of a detection, in `0..=1`, in place of the model file's.
     pub score_threshold: Option<f32>,
     /// Intersection over union above which the lower score of two boxes is dropped, in `0..=1`, in place of
@@ -66,10 +74,9 @@ pub enum DetectError {
 /// Threads may share one detector; calls then also share its threads.
 #[derive(Debug)]
 pub struct Detector {
-    network: Network,
+    network: Executor,
     decoder: Decoder,
     info: ModelInfo,
-    device: Device,
 }
 
 impl Detector {
@@ -83,18 +90,19 @@ impl Detector {
         let file = ModelFile::open(path)?;
         let contents = file.contents()?;
         let metadata = contents.metadata.clone().with_options(options)?;
-        let device = match options.device {
-            DeviceKind::Cpu => Device::Cpu,
+        let engine = match options.device {
+            DeviceKind::Cpu => Engine::Cpu(cpu::Settings {
+                threads: options.threads,
+                weights: options.weights_memory,
+                instruction_set: options.instruction_set,
+            }),
+            DeviceKind::CpuThroughCandle => Engine::Candle(Device::Cpu),
             DeviceKind::Cuda(index) => {
-                Device::new_cuda(index).map_err(|source| LoadError::Device { index, source })?
+                Engine::Candle(Device::new_cuda(index).map_err(|source| LoadError::Device { index, source })?)
             }
         };
-        let engine = match options.device {
-            DeviceKind::Cpu => Engine::tiled(options.threads).map_err(LoadError::Threads)?,
-            DeviceKind::Cuda(_) => Engine::Candle(device.clone()),
-        };
         let network = model_file::load_network(&file, &contents, &metadata, &engine)?;
-        Ok(Self { network, info: metadata.info(), decoder: Decoder::new(metadata), device })
+        Ok(Self { network, info: metadata.info(), decoder: Decoder::new(metadata) })
     }
 
     /// The objects in each of `images`, in the pixels of each.
@@ -109,39 +117,39 @@ impl Detector {
         if images.is_empty() {
             return Ok(Vec::new());
         }
-        let (height, width) = self.decoder.input();
-        let mut pixels = vec![0.0; images.len() * 3 * height * width];
-        for (index, (image, planes)) in
-            images.iter().zip(pixels.chunks_exact_mut(3 * height * width)).enumerate()
+        if let Some((index, image)) =
+            images.iter().enumerate().find(|(_, image)| image.width() == 0 || image.height() == 0)
         {
-            if image.width() == 0 || image.height() == 0 {
-                return Err(DetectError::EmptyPicture {
-                    index,
-                    width: image.width(),
-                    height: image.height(),
-                });
-            }
-            letterbox::letterbox(image, height, width, planes);
+            let (width, height) = image.dimensions();
+            return Err(DetectError::EmptyPicture { index, width, height });
         }
-        let input = Tensor::from_vec(pixels, (images.len(), 3, height, width), &self.device)?;
-        let heads = self.network.forward(&input)?;
-        let mut raw = Vec::with_capacity(heads.len());
-        for head in &heads {
-            raw.push(head.flatten_all()?.to_vec1::<f32>()?);
-        }
-        Ok(images
-            .iter()
-            .enumerate()
-            .map(|(index, image)| {
-                let part = |head: &Vec<f32>| {
-                    let length = head.len() / images.len();
-                    index * length..(index + 1) * length
-                };
-                let heads: [&[f32]; 3] =
-                    [&raw[0][part(&raw[0])], &raw[1][part(&raw[1])], &raw[2][part(&raw[2])]];
+        let mut fill = |index: usize, picture: PictureMut<'_>| letterbox::letterbox(&images[index], picture);
+        let detections = self.network.run(images.len(), &mut fill, |outputs| {
+            let of = |(index, image): (usize, &RgbImage)| {
+                let heads = std::array::from_fn(|head| outputs.head(index, head));
                 self.decoder.decode(heads, image.width(), image.height())
-            })
-            .collect())
+            };
+            images.iter().enumerate().map(of).collect()
+        })?;
+        Ok(detections)
+    }
+
+    /// The network's raw outputs for the strides 8, 16 and 32, each `[batch, 3 * (5 + classes), rows, columns]`, of
+    /// pictures `[batch, 3, height, width]` of the network's input size, RGB in `0..=1`, on the device of the network.
+    ///
+    /// # Errors
+    ///
+    /// If the pictures have another shape or lie elsewhere, or the network fails on its device.
+    pub fn heads(&self, pictures: &Tensor) -> Result<Vec<Tensor>, DetectError> {
+        Ok(self.network.forward(pictures)?)
+    }
+
+    /// The processor's vector instructions that the network runs on; none on a GPU.
+    pub fn instruction_set(&self) -> Option<InstructionSet> {
+        match &self.network {
+            Executor::Cpu(program) => Some(program.instruction_set()),
+            Executor::Candle(_) => None,
+        }
     }
 
     /// The model's name, family, input size and classes.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::conv::Activation;
+use crate::graph::Activation;
 
 /// The slope of leaky activations where a model file does not say another.
 pub(crate) const LEAKY_SLOPE: f32 = 0.1;

@@ -5,6 +5,8 @@
 
 use image::RgbImage;
 
+use crate::executor::PictureMut;
+
 /// Grey around the picture, before the division by 255.
 const FILL: f32 = 128.0;
 
@@ -19,18 +21,22 @@ fn scaled_size(image: (u32, u32), height: usize, width: usize) -> (usize, usize)
     (((image_width * scale) as usize).clamp(1, width), ((image_height * scale) as usize).clamp(1, height))
 }
 
-/// Scales `image`, which has pixels, into `planes`: `[3, height, width]`, red first, in `0..=1`.
-pub(crate) fn letterbox(image: &RgbImage, height: usize, width: usize, planes: &mut [f32]) {
+/// Scales `image`, which has pixels, into `picture`.
+pub(crate) fn letterbox(image: &RgbImage, mut picture: PictureMut<'_>) {
+    let (height, width) = picture.size();
     let (scaled_width, scaled_height) = scaled_size(image.dimensions(), height, width);
     let (left, top) = ((width - scaled_width) / 2, (height - scaled_height) / 2);
-    planes.fill(FILL / 255.0);
     let columns = taps(image.width() as usize, scaled_width);
     let rows = taps(image.height() as usize, scaled_height);
     let pixels = image.as_raw();
     let row_length = image.width() as usize * 3;
     // The two source rows that an output row lies between, scaled across; the next output row often shares one.
     let mut scaled = [Scaled::new(scaled_width), Scaled::new(scaled_width)];
-    for (y, row) in rows.iter().enumerate() {
+    for (y, target) in picture.rows().enumerate() {
+        let Some(row) = y.checked_sub(top).and_then(|y| rows.get(y)) else {
+            target.fill(FILL / 255.0);
+            continue;
+        };
         if scaled[0].source != Some(row.first) {
             scaled.swap(0, 1);
         }
@@ -40,12 +46,12 @@ pub(crate) fn letterbox(image: &RgbImage, height: usize, width: usize, planes: &
             }
         }
         let [first, second] = &scaled;
-        for channel in 0..3 {
-            let start = (channel * height + top + y) * width + left;
-            let values = first.values[channel].iter().zip(&second.values[channel]);
-            for (target, (first, second)) in planes[start..start + scaled_width].iter_mut().zip(values) {
-                *target = (first * (1.0 - row.weight) + second * row.weight) / 255.0;
-            }
+        let (before, rest) = target.split_at_mut(3 * left);
+        let (pixels, after) = rest.split_at_mut(3 * scaled_width);
+        before.fill(FILL / 255.0);
+        after.fill(FILL / 255.0);
+        for (target, (first, second)) in pixels.iter_mut().zip(first.values.iter().zip(&second.values)) {
+            *target = (first * (1.0 - row.weight) + second * row.weight) / 255.0;
         }
     }
 }
@@ -79,22 +85,22 @@ fn taps(source: usize, target: usize) -> Vec<Tap> {
         .collect()
 }
 
-/// One source row scaled across, a vector a channel.
+/// One source row scaled across.
 #[derive(Debug)]
 struct Scaled {
     source: Option<usize>,
-    values: [Vec<f32>; 3],
+    values: Vec<f32>,
 }
 
 impl Scaled {
     fn new(width: usize) -> Self {
-        Self { source: None, values: [(); 3].map(|()| vec![0.0; width]) }
+        Self { source: None, values: vec![0.0; 3 * width] }
     }
 
     fn fill(&mut self, source: usize, row: &[u8], columns: &[Tap]) {
         self.source = Some(source);
-        for (channel, values) in self.values.iter_mut().enumerate() {
-            for (value, tap) in values.iter_mut().zip(columns) {
+        for (values, tap) in self.values.chunks_exact_mut(3).zip(columns) {
+            for (channel, value) in values.iter_mut().enumerate() {
                 let at = |pixel: usize| f32::from(row[3 * pixel + channel]);
                 *value = at(tap.first) * (1.0 - tap.weight) + at(tap.second) * tap.weight;
             }

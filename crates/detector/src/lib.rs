@@ -7,8 +7,9 @@
 //! - [`Detector`], [`LoadOptions`]: a model file made ready, and what may be set when loading it.
 //! - [`Family`]: the network families and the constants that belong to each.
 //! - `model_file`: a model file in one of its forms, its metadata and its convolution weights, checked and folded.
-//! - `network`: how the convolutions of a family are joined.
-//! - `conv`: one convolution layer; the engine behind it is private to that module.
+//! - `graph`: a network as a graph of layers, without weights or a way to compute it; `network`: those of the families.
+//! - `executor`: what computes a graph: `executor::cpu` with kernels for the processor's instruction set, behind one
+//!   candle `CustomOp1`; `executor::candle` through candle's own operations, on a GPU.
 //! - `letterbox`: a picture of any size to the network's input.
 //! - `decode`, `nms`: raw head outputs to boxes in the original picture's pixels.
 //! - [`evaluate`]: average precision as COCO defines it.
@@ -98,13 +99,14 @@
 
 #[cfg(feature = "detect")]
 pub mod command;
-mod conv;
 mod decode;
 mod detector;
 #[cfg(feature = "draw")]
 pub mod draw;
 pub mod evaluate;
+mod executor;
 mod family;
+mod graph;
 mod letterbox;
 mod model_file;
 mod network;
@@ -115,5 +117,6 @@ pub mod picture;
 pub mod testing;
 
 pub use detector::{DetectError, Detector, DeviceKind, LoadOptions};
+pub use executor::cpu::{InstructionSet, UnknownInstructionSet};
 pub use family::{Family, UnknownFamily};
 pub use model_file::{LoadError, TensorProblem};

@@ -7,7 +7,8 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, TensorView};
 
 use crate::Family;
-use crate::network::{Norm, Scale, convolutions};
+use crate::graph::Norm;
+use crate::network::{Scale, convolutions};
 
 /// The anchors of the files: those of YOLOv3, strides 8, 16 and 32.
 const ANCHORS: &str = "[[[10,13],[16,30],[33,23]],[[30,61],[62,45],[59,119]],[[116,90],[156,198],[373,326]]]";
@@ -104,11 +105,11 @@ pub(crate) fn write_model(
 }
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): enough for weights that mean nothing.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     /// A value in `-1..1`.
-    fn next(&mut self) -> f32 {
+    pub(crate) fn next(&mut self) -> f32 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -2,9 +2,11 @@
 //!
 //! # Layout
 //!
+//! - [`inference`]: networks on the processor
 //! - [`shaper`]: limits on a container's upload
 //! - [`namespace`]: network namespaces that vanish with the run
 
+pub mod inference;
 pub mod namespace;
 pub mod shaper;
 
@@ -14,6 +16,8 @@ use clap::Subcommand;
 /// What is measured.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Bench {
+    /// Networks on the processor: Sluice's kernels beside ONNX Runtime, `OpenVINO`, `PyTorch`, `OpenCV` and candle
+    Inference(inference::options::Options),
     /// Limits on a container's upload: Sluice's beside tc, the CNI plugin's, Cilium's rule and wondershaper
     Shaper(shaper::options::Options),
 }
@@ -25,6 +29,7 @@ pub enum Bench {
 /// If the machine cannot hold the measurement, or a part of it fails.
 pub fn bench(what: &Bench) -> Result<()> {
     match what {
+        Bench::Inference(options) => inference::run(options),
         Bench::Shaper(options) => shaper::run(options),
     }
 }

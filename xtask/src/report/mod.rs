@@ -174,7 +174,13 @@ pub(crate) mod tests {
 
     #[test]
     fn an_unlimited_run_without_answers_has_a_page() {
-        let summary = Summary { rate_bit_s: None, burst_bytes: None, small_packet_bytes: None, accuracy: None, ..example() };
+        let summary = Summary {
+            rate_bit_s: None,
+            burst_bytes: None,
+            small_packet_bytes: None,
+            accuracy: None,
+            ..example()
+        };
         let directory = run_directory(&summary);
         fs::write(directory.path().join("results.jsonl"), "").unwrap();
         write(directory.path()).unwrap();

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::options::BenchOptions;
 use super::{Interrupt, picture_file};
-use crate::Detector;
+use crate::{Detector, InstructionSet};
 
 /// `docs/schema/detect-bench.schema.json`. Times are in milliseconds.
 #[derive(Debug, Serialize)]
@@ -22,6 +22,8 @@ struct Report {
     picture_width: u32,
     /// Null on a GPU.
     threads: Option<usize>,
+    /// The processor's vector instructions; null on a GPU.
+    instruction_set: Option<&'static str>,
     runs: usize,
     /// Reading the model file and making it ready.
     load_ms: f64,
@@ -63,6 +65,7 @@ pub(super) fn run(options: &BenchOptions, interrupt: &Interrupt, output: &mut dy
         picture_height,
         picture_width,
         threads: options.model.run.is_on_processor().then(|| options.model.run.threads()),
+        instruction_set: detector.instruction_set().map(InstructionSet::name),
         runs: times.len(),
         load_ms,
         least_ms: quantile(&times, 0.0),
@@ -99,7 +102,9 @@ fn write_text(report: &Report, output: &mut dyn Write) -> Result<()> {
     line("input", &format_args!("{}x{} (height x width)", report.input_height, report.input_width))?;
     line("picture", &format_args!("{}x{}", report.picture_height, report.picture_width))?;
     match report.threads {
-        Some(threads) => line("threads", &threads)?,
+        Some(threads) => {
+            line("threads", &format_args!("{threads}, {}", report.instruction_set.unwrap_or_default()))?;
+        }
         None => line("device", &"GPU")?,
     }
     line("load", &format_args!("{:.0} ms", report.load_ms))?;

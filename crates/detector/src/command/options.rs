@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use crate::{DeviceKind, LoadOptions};
+use crate::{DeviceKind, InstructionSet, LoadOptions};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed (with several pictures: at least one of them), 2 bad usage, 130 stopped by Ctrl-C.
@@ -186,6 +186,15 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 
+    /// The processor's vector instructions: avx512, avx2, neon or portable [default: the best that it has].
+    #[arg(long, value_name = "NAME")]
+    instruction_set: Option<InstructionSet>,
+
+    /// Megabytes that the model's weights may take in memory, as far as that is possible; the more, the faster
+    /// [default: 2.3 times the plain weights].
+    #[arg(long, value_name = "MB")]
+    weights_memory: Option<usize>,
+
     /// Where the model runs: cpu, cuda or cuda:N.
     #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = device)]
     device: DeviceKind,
@@ -199,6 +208,8 @@ impl RunOptions {
             input: self.input_shape,
             classes: self.classes.clone(),
             threads: self.threads,
+            instruction_set: self.instruction_set,
+            weights_memory: self.weights_memory.map(|megabytes| megabytes.saturating_mul(1_000_000)),
             score_threshold,
             iou_threshold: self.iou_threshold,
         }
@@ -253,6 +264,7 @@ mod tests {
             &["evaluate", "--labels", "l", "--detections", "d", "--model", "m"],
             &["bench", "--model", "m", "--runs", "0"],
             &["bench", "--model", "m", "--device", "tpu"],
+            &["bench", "--model", "m", "--instruction-set", "mmx"],
             &["bench", "--model", "m", "--input-shape", "544"],
         ] {
             let all = ["detect"].iter().chain(arguments);

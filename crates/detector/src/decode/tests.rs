@@ -46,7 +46,11 @@ impl Heads {
     }
 
     fn decode(&self, decoder: &Decoder, width: u32, height: u32) -> Vec<Detection> {
-        decoder.decode([&self.values[0], &self.values[1], &self.values[2]], width, height)
+        let heads = std::array::from_fn(|head| {
+            let [rows, columns] = self.cells[head];
+            Head::plain(&self.values[head], ANCHORS * self.channels, (rows, columns))
+        });
+        decoder.decode(heads, width, height)
     }
 }
 

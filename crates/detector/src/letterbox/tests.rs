@@ -3,6 +3,17 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// The letterboxed picture as `[3, height, width]`.
+fn planar(image: &RgbImage, height: usize, width: usize, planes: &mut [f32]) {
+    let mut pixels = vec![f32::NAN; 3 * height * width];
+    letterbox(image, PictureMut::new(&mut pixels, 3 * width, (height, width)));
+    for (index, pixel) in pixels.chunks_exact(3).enumerate() {
+        for (channel, value) in pixel.iter().enumerate() {
+            planes[channel * height * width + index] = *value;
+        }
+    }
+}
+
 #[test]
 fn sizes_are_cut_not_rounded() {
     // The sizes that Sedna's example arrives at.
@@ -19,7 +30,7 @@ fn doubling_a_row_by_hand() {
     // Two pixels become four: centres at -0.25, 0.25, 0.75, 1.25 of the source.
     let image = RgbImage::from_fn(2, 1, |x, _| Rgb(if x == 0 { [0, 100, 40] } else { [200, 100, 80] }));
     let mut planes = vec![0.0; 3 * 2 * 4];
-    letterbox(&image, 2, 4, &mut planes);
+    planar(&image, 2, 4, &mut planes);
     let expected = |values: [f32; 4]| values.map(|value| value / 255.0);
     for row in 0..2 {
         assert_eq!(planes[4 * row..][..4], expected([0.0, 50.0, 150.0, 200.0]));
@@ -33,7 +44,7 @@ fn halving_takes_the_two_middle_pixels_only() {
     // No antialiasing: the centre of each half lies between two pixels; the others are not looked at.
     let image = RgbImage::from_fn(8, 8, |x, _| Rgb([[9, 10, 20, 9, 9, 30, 50, 9][x as usize]; 3]));
     let mut planes = vec![0.0; 3 * 2 * 2];
-    letterbox(&image, 2, 2, &mut planes);
+    planar(&image, 2, 2, &mut planes);
     assert_eq!(planes[..4], [15.0, 40.0, 15.0, 40.0].map(|value: f32| value / 255.0));
 }
 
@@ -42,7 +53,7 @@ fn the_rest_is_grey_and_an_odd_pixel_goes_below() {
     let image = RgbImage::from_pixel(1280, 720, Rgb([255, 0, 51]));
     let (height, width) = (416, 736);
     let mut planes = vec![7.0; 3 * height * width];
-    letterbox(&image, height, width, &mut planes);
+    planar(&image, height, width, &mut planes);
     for (channel, colour) in [1.0, 0.0, 0.2].into_iter().enumerate() {
         for y in 0..height {
             // 413 rows: 1 above, 2 below.
@@ -86,7 +97,7 @@ proptest! {
         });
         let (height, width) = (32 * input.0, 32 * input.1);
         let mut planes = vec![0.0; 3 * height * width];
-        letterbox(&image, height, width, &mut planes);
+        planar(&image, height, width, &mut planes);
         let scaled = scaled_size(size, height, width);
         let (left, top) = ((width - scaled.0) / 2, (height - scaled.1) / 2);
         for channel in 0..3 {

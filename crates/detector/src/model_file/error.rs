@@ -4,10 +4,10 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use rayon::ThreadPoolBuildError;
 use safetensors::{Dtype, SafeTensorError};
 
 use crate::Family;
+use crate::executor::{self, cpu};
 
 /// Why a model could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -48,15 +48,15 @@ pub enum LoadError {
         /// The file.
         path: PathBuf,
         /// What the graph consists of.
-        graph: String,
+        graph: Box<str>,
         /// The known network that it was compared with.
         nearest: Family,
         /// Where in the network and the graph they part.
-        place: String,
+        place: Box<str>,
         /// What the graph has there.
-        found: String,
+        found: Box<str>,
         /// What the network has there.
-        expected: String,
+        expected: Box<str>,
     },
     /// The file is not in the safetensors form.
     #[error("model file {path} is not a whole safetensors file: {source}; fetch or convert it again")]
@@ -100,12 +100,28 @@ pub enum LoadError {
         /// What CUDA said.
         source: candle_core::Error,
     },
-    /// The convolution threads could not be started.
-    #[error("cannot start the convolution threads: {0}; try fewer")]
-    Threads(ThreadPoolBuildError),
+    /// The network's threads could not be started.
+    #[error("cannot start the network's threads: {0}; try fewer")]
+    Threads(io::Error),
+    /// The network is one that the processor's kernels cannot compute.
+    #[error("cannot compute the network: {0}")]
+    Network(String),
     /// The weights could not be brought to the device.
     #[error("cannot prepare the weights: {0}")]
-    Prepare(#[from] candle_core::Error),
+    Prepare(candle_core::Error),
+}
+
+impl From<executor::Error> for LoadError {
+    fn from(error: executor::Error) -> Self {
+        match error {
+            executor::Error::Cpu(cpu::Error::Threads(source)) => Self::Threads(source),
+            executor::Error::Cpu(cpu::Error::Plan(problem)) => Self::Network(problem.to_string()),
+            executor::Error::Cpu(error @ cpu::Error::InstructionSet { .. }) => {
+                Self::Option { option: "instruction_set", problem: error.to_string() }
+            }
+            executor::Error::Candle(source) => Self::Prepare(source),
+        }
+    }
 }
 
 /// What is wrong with one tensor of a model file.

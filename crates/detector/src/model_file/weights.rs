@@ -6,8 +6,9 @@ use safetensors::Dtype;
 
 use super::tensor::Tensor;
 use super::{Contents, LoadError, Metadata, ModelFile, TensorProblem};
-use crate::conv::{Conv2d, Engine};
-use crate::network::{ConvSpec, Network, Norm, convolutions};
+use crate::executor::{Engine, Executor};
+use crate::graph::{ConvSpec, Norm};
+use crate::network::{convolutions, graph};
 
 /// The four vectors of a batch norm.
 const BATCH_NORM: [&str; 4] = ["bn.gamma", "bn.beta", "bn.mean", "bn.variance"];
@@ -24,18 +25,17 @@ pub(crate) fn load_network(
     contents: &Contents<'_>,
     metadata: &Metadata,
     engine: &Engine,
-) -> Result<Network, LoadError> {
+) -> Result<Executor, LoadError> {
     check(file, contents, metadata)?;
     let tensors = Tensors(&contents.tensors);
-    let scale = metadata.scale();
     let error = |problems| LoadError::Tensors { path: file.path.clone(), problems };
     let epsilon = metadata.family.batch_norm_epsilon();
-    Network::build(&scale, &mut |spec| {
-        let (weight, bias) = tensors.read(&spec, epsilon).map_err(|problem| error(vec![problem]))?;
-        if let Some(part) = tensors.get(&spec, "weight").and_then(Tensor::part) {
+    Executor::new(engine, &graph(&metadata.scale()), metadata.input, &mut |spec| {
+        let weights = tensors.read(spec, epsilon).map_err(|problem| error(vec![problem]))?;
+        if let Some(part) = tensors.get(spec, "weight").and_then(Tensor::part) {
             file.release(part);
         }
-        Ok(Conv2d::new(engine, spec.geometry, spec.activation, weight, bias)?)
+        Ok(weights)
     })
 }
 

@@ -1,7 +1,4 @@
-//! How the convolutions of a family are joined.
-//!
-//! A network is generic over its layer type: built with [`Conv2d`] it runs; built with anything else it
-//! enumerates its convolutions in order, which is how a model file is checked before a weight is read.
+//! The networks of the families, as graphs.
 
 mod darknet53;
 mod head;
@@ -9,42 +6,19 @@ mod resnet18;
 #[cfg(test)]
 mod tests;
 
+use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
 
-use candle_core::{Result, Tensor};
-
 use crate::Family;
-use crate::conv::{Activation, Conv2d, Geometry};
 use crate::family::LEAKY_SLOPE;
-use darknet53::Darknet53;
-use resnet18::Resnet18;
-
-/// What follows a convolution in a model file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Norm {
-    /// Batch norm; or a bias, where it has been folded already.
-    Batch,
-    /// A bias.
-    Bias,
-    /// Nothing; or a bias.
-    None,
-}
-
-/// One convolution of a network, as the model file names it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct ConvSpec {
-    pub(crate) name: String,
-    pub(crate) geometry: Geometry,
-    pub(crate) norm: Norm,
-    pub(crate) activation: Activation,
-}
+use crate::graph::{Activation, ConvSpec, Geometry, Graph, NodeId, Norm};
 
 /// Output channels of a network's convolutions, but for the outputs.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Channels {
     /// Those of the full network times this, as multiples of 8 and at least 8.
     Multiplied(f64),
-    /// Each convolution's own, in the order of [`convolutions`].
+    /// Each convolution's own, in the order of [`Graph::convolutions`].
     Listed(Vec<usize>),
 }
 
@@ -130,77 +104,83 @@ enum Output {
     Exactly(usize),
 }
 
-/// Makes the layers of a network from their specifications.
-pub(crate) struct Builder<'a, L, E> {
+/// Makes the graph of a network of one of the families.
+struct Builder<'a> {
     scale: &'a Scale,
-    /// Convolutions made so far.
-    made: usize,
-    layer: &'a mut dyn FnMut(ConvSpec) -> std::result::Result<L, E>,
+    graph: Graph,
 }
 
-impl<L, E> Builder<'_, L, E> {
-    /// A convolution from `in_channels`, and how many channels come out of it.
+impl Builder<'_> {
+    /// A convolution of `input`.
     fn conv(
         &mut self,
         name: impl Into<String>,
-        in_channels: usize,
+        input: NodeId,
+        output: Output,
+        shape: (usize, usize),
+        norm: Norm,
+    ) -> NodeId {
+        let convolution = self.declare(name, input, output, shape, norm);
+        self.graph.place(convolution, input, None)
+    }
+
+    /// A convolution of `input` of which later ones depend before it can be placed.
+    fn declare(
+        &mut self,
+        name: impl Into<String>,
+        input: NodeId,
         output: Output,
         (kernel, stride): (usize, usize),
         norm: Norm,
-    ) -> std::result::Result<(L, usize), E> {
+    ) -> usize {
         let activation = match norm {
             Norm::Batch => self.scale.activation,
             Norm::Bias | Norm::None => Activation::Identity,
         };
         let out_channels = match output {
-            Output::Scaled(full) => self.scale.channels.of(self.made, full),
+            Output::Scaled(full) => self.scale.channels.of(self.graph.convolutions().len(), full),
             Output::Exactly(channels) => channels,
         };
-        self.made += 1;
-        let geometry = Geometry { in_channels, out_channels, kernel, stride };
-        let layer = (self.layer)(ConvSpec { name: name.into(), geometry, norm, activation })?;
-        Ok((layer, out_channels))
+        let geometry = Geometry { in_channels: self.graph.channels(input), out_channels, kernel, stride };
+        self.graph.declare(input, ConvSpec { name: name.into(), geometry, norm, activation })
+    }
+
+    /// Output channels of a declared convolution.
+    fn out_channels(&self, convolution: usize) -> usize {
+        self.graph.convolutions()[convolution].geometry.out_channels
     }
 }
 
-/// A network of one of the families.
-#[derive(Debug)]
-pub(crate) enum Network<L = Conv2d> {
-    Resnet18(Resnet18<L>),
-    Darknet53(Darknet53<L>),
+impl Deref for Builder<'_> {
+    type Target = Graph;
+
+    fn deref(&self) -> &Graph {
+        &self.graph
+    }
 }
 
-impl<L> Network<L> {
-    /// Builds the network, asking `layer` for each convolution in turn.
-    pub(crate) fn build<E>(
-        scale: &Scale,
-        layer: &mut dyn FnMut(ConvSpec) -> std::result::Result<L, E>,
-    ) -> std::result::Result<Self, E> {
-        let mut builder = Builder { scale, made: 0, layer };
-        Ok(match scale.family {
-            Family::Yolov3Resnet18 => Self::Resnet18(Resnet18::build(&mut builder)?),
-            Family::Yolov3Darknet53 => Self::Darknet53(Darknet53::build(&mut builder)?),
-        })
+impl DerefMut for Builder<'_> {
+    fn deref_mut(&mut self) -> &mut Graph {
+        &mut self.graph
     }
+}
+
+/// The network; its outputs are the raw heads for strides 8, 16 and 32, each of `3 * (5 + classes)` channels. Height
+/// and width of its picture are multiples of 32.
+pub(crate) fn graph(scale: &Scale) -> Graph {
+    let (graph, picture) = Graph::new();
+    let mut builder = Builder { scale, graph };
+    let outputs = match scale.family {
+        Family::Yolov3Resnet18 => resnet18::build(&mut builder, picture),
+        Family::Yolov3Darknet53 => darknet53::build(&mut builder, picture),
+    };
+    for output in outputs {
+        builder.graph.output(output);
+    }
+    builder.graph
 }
 
 /// Every convolution of a network.
 pub(crate) fn convolutions(scale: &Scale) -> Vec<ConvSpec> {
-    let mut specs = Vec::new();
-    let Ok(_) = Network::<()>::build(scale, &mut |spec| {
-        specs.push(spec);
-        Ok::<_, std::convert::Infallible>(())
-    });
-    specs
-}
-
-impl Network {
-    /// Raw head outputs for strides 8, 16 and 32, each `[batch, outputs, height / stride, width / stride]`,
-    /// from `[batch, 3, height, width]` of RGB in `0..=1`; height and width are multiples of 32.
-    pub(crate) fn forward(&self, input: &Tensor) -> Result<[Tensor; 3]> {
-        match self {
-            Self::Resnet18(network) => network.forward(input),
-            Self::Darknet53(network) => network.forward(input),
-        }
-    }
+    graph(scale).convolutions().to_vec()
 }

@@ -7,7 +7,7 @@ use candle_core::safetensors::load;
 use candle_core::{DType, Device, Tensor};
 
 use super::*;
-use crate::conv::Engine;
+use crate::executor::{Engine, cpu};
 use crate::model_file::{ModelFile, load_network};
 
 fn fixture(family: Family) -> PathBuf {
@@ -38,8 +38,9 @@ fn assert_parity(family: Family, engine: &Engine, batch: usize) {
 #[test]
 fn the_networks_compute_what_pytorch_computes() {
     for family in Family::ALL {
-        assert_parity(family, &Engine::tiled(None).unwrap(), 1);
-        assert_parity(family, &Engine::tiled(None).unwrap(), 2);
+        for batch in 1..=2 {
+            assert_parity(family, &Engine::Cpu(cpu::Settings::default()), batch);
+        }
         assert_parity(family, &Engine::Candle(Device::Cpu), 1);
     }
 }

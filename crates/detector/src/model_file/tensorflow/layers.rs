@@ -8,8 +8,8 @@ use super::Departure;
 use super::constant::{Constant, constant};
 use super::graph::{Graph, Id};
 use crate::Family;
+use crate::graph::Norm;
 use crate::model_file::tensor::{Order, Tensor};
-use crate::network::Norm;
 
 /// Most values of a small constant: paddings, slopes.
 const SMALL: usize = 16;

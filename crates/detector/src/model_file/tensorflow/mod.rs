@@ -54,11 +54,11 @@ pub(super) fn read<'a>(path: &Path, bytes: &'a [u8]) -> Result<Contents<'a>, Loa
     let contents = interpret(&graph, nearest, name.unwrap_or_default()).map_err(
         |Departure { place, found, expected }| LoadError::UnknownGraph {
             path: path.into(),
-            graph: graph.summary(),
+            graph: graph.summary().into(),
             nearest,
-            place,
-            found,
-            expected,
+            place: place.into(),
+            found: found.into(),
+            expected: expected.into(),
         },
     )?;
     contents.metadata.check().map_err(|(key, problem)| LoadError::Metadata {

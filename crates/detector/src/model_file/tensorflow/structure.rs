@@ -4,7 +4,8 @@ use super::Departure;
 use super::graph::Id;
 use super::layers::{Expected, Layers};
 use crate::Family;
-use crate::network::{Norm, Upsampling};
+use crate::graph::Norm;
+use crate::network::Upsampling;
 
 /// The outputs of the heads of stride 8, 16 and 32 in a graph.
 pub(super) type Heads = [Id; 3];

@@ -1,0 +1,94 @@
+//! Which way of computing each convolution costs the least time within a budget of memory.
+
+use super::direct;
+use super::kernel::Kernels;
+use super::winograd::{self, TileSize};
+use crate::graph::{Geometry, Size};
+
+/// What one value of a tile's transforms costs, in multiplications: its loads, additions and stores.
+const TRANSFORM: usize = 6;
+/// What reading one packed weight from memory costs, in multiplications.
+const READ: usize = 8;
+
+/// How a convolution is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Direct,
+    Winograd(TileSize),
+}
+
+/// A convolution to choose a method for.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) geometry: Geometry,
+    /// Whether its input is the picture.
+    pub(super) picture: bool,
+    /// Of its output.
+    pub(super) size: Size,
+}
+
+/// A method with its cost.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    method: Method,
+    /// In multiplications.
+    time: usize,
+    /// Of the packed weights, in bytes.
+    memory: usize,
+}
+
+impl Candidate {
+    /// Every way to compute it, the fastest first.
+    fn options(&self, kernels: &Kernels) -> Vec<Way> {
+        let Geometry { in_channels, out_channels, kernel, stride } = self.geometry;
+        let outputs = out_channels.next_multiple_of(kernels.lanes);
+        let option = |method, multiplications: usize, packed: usize| Way {
+            method,
+            time: multiplications + READ * packed,
+            memory: packed * size_of::<f32>(),
+        };
+        let pixels = self.size.0 * self.size.1;
+        let mut options = vec![option(
+            Method::Direct,
+            pixels * self.geometry.depth() * outputs,
+            direct::packed_len(&self.geometry, kernels),
+        )];
+        if (self.picture, kernel, stride) == (false, 3, 1) {
+            let inputs = in_channels.next_multiple_of(kernels.lanes);
+            for tile in TileSize::ALL {
+                let (rows, columns) = tile.cover(self.size);
+                let points = rows * columns * tile.points();
+                options.push(option(
+                    Method::Winograd(tile),
+                    points * (inputs * outputs + TRANSFORM * (inputs + outputs)),
+                    winograd::packed_len(tile, &self.geometry, kernels),
+                ));
+            }
+        }
+        options.sort_by_key(|option| option.time);
+        options
+    }
+}
+
+/// The fastest methods whose packed weights take no more than `budget` bytes, or the least that there is. Where the
+/// fastest take more, those change first that lose the least time for each byte.
+pub(super) fn choose(candidates: &[Candidate], kernels: &Kernels, budget: usize) -> Vec<Method> {
+    let options: Vec<_> = candidates.iter().map(|candidate| candidate.options(kernels)).collect();
+    let mut chosen = vec![0; options.len()];
+    let mut memory: usize = options.iter().map(|options| options[0].memory).sum();
+    while memory > budget {
+        let changes = options.iter().zip(&chosen).enumerate().flat_map(|(index, (options, &now))| {
+            let current = options[now];
+            options.iter().enumerate().filter(move |(_, other)| other.memory < current.memory).map(
+                move |(choice, other)| {
+                    let saved = current.memory - other.memory;
+                    ((other.time - current.time) as f64 / saved as f64, index, choice, saved)
+                },
+            )
+        });
+        let Some((_, index, choice, saved)) = changes.min_by(|a, b| a.0.total_cmp(&b.0)) else { break };
+        chosen[index] = choice;
+        memory -= saved;
+    }
+    options.iter().zip(chosen).map(|(options, choice)| options[choice].method).collect()
+}

@@ -1,0 +1,162 @@
+//! A convolution by its definition: how it is cut into tasks and register tiles.
+#![expect(unsafe_code, reason = "threads write to parts of the arena through pointers")]
+
+use super::context::Context;
+use super::kernel::{Direct, Epilogue, Kernels, Step};
+use super::layout::{Region, counts};
+use super::memory::Aligned;
+use crate::graph::Geometry;
+
+/// Input that stays in a core's own cache while a group of output channels passes over it, in bytes.
+const CHUNK: usize = 400_000;
+
+/// A convolution without its weights.
+#[derive(Debug)]
+pub(super) struct DirectConv {
+    pub(super) geometry: Geometry,
+    /// Values of each block of the input that a tap reads.
+    pub(super) counts: Vec<u16>,
+    /// Whether the input is the picture.
+    pub(super) picture: bool,
+    pub(super) input: Region,
+    pub(super) output: Region,
+    pub(super) residual: Option<Region>,
+    pub(super) epilogue: Epilogue,
+}
+
+/// How many values [`pack`] makes of a convolution's weights.
+pub(super) fn packed_len(geometry: &Geometry, kernels: &Kernels) -> usize {
+    geometry.out_channels.next_multiple_of(kernels.lanes) * geometry.depth()
+}
+
+/// Weights in the order in which the register tiles take them: for each group of up to two vectors of output channels
+/// all blocks of input channels, rows and columns of taps, and channels.
+pub(super) fn pack(geometry: &Geometry, kernels: &Kernels, weight: &[f32]) -> Aligned {
+    let Geometry { in_channels, out_channels, kernel, .. } = *geometry;
+    let mut packed = Aligned::zeroed(packed_len(geometry, kernels));
+    let mut next = packed.values_mut().iter_mut();
+    for first in (0..out_channels).step_by(2 * kernels.lanes) {
+        let vectors = vectors(out_channels - first, kernels);
+        for block in (0..in_channels).step_by(kernels.lanes) {
+            for tap in 0..kernel * kernel {
+                for input in block..(block + kernels.lanes).min(in_channels) {
+                    for (output, to) in (first..first + vectors * kernels.lanes).zip(&mut next) {
+                        if output < out_channels {
+                            *to = weight[(output * in_channels + input) * kernel * kernel + tap];
+                        }
+                    }
+                }
+            }
+        }
+    }
+    packed
+}
+
+/// Vectors of a group's output channels where so many are left.
+fn vectors(channels: usize, kernels: &Kernels) -> usize {
+    channels.div_ceil(kernels.lanes).min(2)
+}
+
+impl DirectConv {
+    /// Values of each block of the input that a tap reads: its channels, or all taps of a row of the picture.
+    pub(super) fn counts(geometry: &Geometry, picture: bool, kernels: &Kernels) -> Vec<u16> {
+        if picture { vec![3 * geometry.kernel as u16] } else { counts(geometry.in_channels, kernels.lanes) }
+    }
+
+    /// Computes the output of every picture.
+    ///
+    /// # Safety
+    ///
+    /// The regions lie in the context's arena and do not overlap, `weights` are packed for this convolution, `bias` has a
+    /// value for each channel of the output's blocks, and nobody else uses the arena.
+    pub(super) unsafe fn run(&self, context: &mut Context<'_>, weights: &Aligned, bias: &Aligned) {
+        let (kernels, arena, batch) = (context.kernels, context.arena, context.batch);
+        let (input, output) = (self.input, self.output);
+        let Geometry { kernel, stride, out_channels, .. } = self.geometry;
+        let groups = out_channels.div_ceil(2 * kernels.lanes);
+        let plan = self.split(groups, context.threads.count(), batch);
+        // A row of the picture's taps is one run of values.
+        let (taps, column) = if self.picture { ((kernel, 1), 0) } else { ((kernel, kernel), input.lanes) };
+        let step = match (self.picture, stride) {
+            (false, 1) => Step::Block,
+            (false, _) => Step::TwoBlocks,
+            (true, 1) => Step::Rgb,
+            (true, _) => Step::TwoRgb,
+        };
+        let group_weights = 2 * kernels.lanes * self.geometry.depth();
+        let (height, width) = output.size;
+        let tiles = width.div_ceil(kernels.tile);
+        context.threads.run(plan.chunks * groups, &|task, _| {
+            let (chunk, group) = if plan.rows_first {
+                (task / groups, task % groups)
+            } else {
+                (task % plan.chunks, task / plan.chunks)
+            };
+            let vectors = vectors(out_channels - group * 2 * kernels.lanes, kernels);
+            let (picture, chunk) = (chunk / plan.chunks_each, chunk % plan.chunks_each);
+            let rows = chunk * plan.rows..((chunk + 1) * plan.rows).min(height);
+            let from = input.start(batch, picture);
+            let to = output.start(batch, picture) + 2 * group * output.block();
+            let add = self.residual.map(|add| (add, add.start(batch, picture) + 2 * group * add.block()));
+            for y in rows.clone() {
+                for tile in 0..tiles {
+                    // Tiles as even as can be: a narrow one at the end would wait for its additions.
+                    let (x, end) = (width * tile / tiles, width * (tile + 1) / tiles);
+                    // From the first output's centre to its first tap.
+                    let first = from + input.pixel(y * stride, x * stride)
+                        - self.geometry.padding() * (input.row() + input.lanes);
+                    let argument = Direct {
+                        input: arena.at(first),
+                        input_block: input.block(),
+                        row: input.row(),
+                        column,
+                        taps,
+                        counts: &self.counts,
+                        weights: weights.values()[group * group_weights..].as_ptr(),
+                        bias: bias.values()[group * 2 * kernels.lanes..].as_ptr(),
+                        output: arena.at(to + output.pixel(y, x)),
+                        output_block: output.block(),
+                        residual: add.map_or(std::ptr::null(), |(add, at)| arena.at(at + add.pixel(y, x))),
+                        residual_block: add.map_or(0, |(add, _)| add.block()),
+                        epilogue: self.epilogue,
+                    };
+                    // SAFETY: the tile lies in the output, its taps in the input and its border; no other task has it.
+                    unsafe { (kernels.direct)(step, vectors, end - x, &argument) };
+                }
+            }
+            for vector in 0..vectors {
+                // SAFETY: no other task has these rows of these blocks.
+                unsafe { output.clear_border(arena, to + vector * output.block(), rows.clone(), 0..width) };
+            }
+        });
+    }
+
+    /// Cuts the output into chunks of rows. Either the groups of output channels follow each other over a chunk, or the
+    /// chunks within a group, whichever reads less from outside of a core's cache; and there are enough for all threads.
+    fn split(&self, groups: usize, threads: usize, batch: usize) -> Split {
+        let height = self.output.size.0;
+        let bytes = |values: usize| values * size_of::<f32>();
+        let row = bytes(self.input.row() * self.input.blocks * self.geometry.stride);
+        let chunks = height.div_ceil((CHUNK / row.max(1)).clamp(1, height));
+        let weights = bytes(self.geometry.weights());
+        let input = bytes(self.input.block() * self.input.blocks) * batch;
+        let rows_first = chunks * batch * weights + input < groups * input + weights;
+        let least = if groups * batch < 2 * threads { (2 * threads).div_ceil(batch) } else { 1 };
+        let chunks = if rows_first { chunks.max(least) } else { least.min(threads) }.min(height);
+        let rows = height.div_ceil(chunks);
+        let chunks_each = height.div_ceil(rows);
+        Split { rows_first, rows, chunks_each, chunks: chunks_each * batch }
+    }
+}
+
+/// Chunks of rows.
+#[derive(Debug)]
+struct Split {
+    rows_first: bool,
+    /// Of a chunk.
+    rows: usize,
+    /// Chunks of a picture.
+    chunks_each: usize,
+    /// Chunks of all pictures.
+    chunks: usize,
+}

@@ -1,0 +1,161 @@
+//! The inner loops, written once and compiled for each instruction set.
+#![expect(unsafe_code, reason = "functions for processors that have an instruction set")]
+
+#[macro_use]
+mod tiles;
+mod direct;
+mod epilogue;
+mod pool;
+mod product;
+mod winograd;
+
+pub(super) use direct::Direct;
+pub(super) use epilogue::Epilogue;
+pub(super) use pool::MaxPool;
+pub(super) use product::Product;
+pub(super) use winograd::{Outputs, Tile, Tile2, Tile3, Tile4, weights};
+
+use super::instruction_set::InstructionSet;
+#[cfg(target_arch = "aarch64")]
+use super::simd::Neon;
+#[cfg(target_arch = "x86_64")]
+use super::simd::{Avx2, Avx512};
+use super::simd::{Portable, Simd};
+
+/// Values between neighbouring pixels of a register tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Blocks of channels, at a stride of 1.
+    Block,
+    /// Blocks of channels, at a stride of 2.
+    TwoBlocks,
+    /// The picture's three channels, at a stride of 1.
+    Rgb,
+    /// The picture's three channels, at a stride of 2.
+    TwoRgb,
+}
+
+/// The inner loops of one instruction set.
+///
+/// All are unsafe: they need the instruction set, and memory behind every pointer as their arguments describe it.
+#[derive(Debug)]
+pub(super) struct Kernels {
+    pub(super) instruction_set: InstructionSet,
+    /// Channels of a block.
+    pub(super) lanes: usize,
+    /// The largest register tile.
+    pub(super) tile: usize,
+    /// A register tile of a convolution: its step, its vectors (1 or 2) and its pixels.
+    pub(super) direct: unsafe fn(Step, usize, usize, &Direct<'_>),
+    /// A product of Winograd's convolution: its vectors (1 or 2) and its tiles.
+    pub(super) product: unsafe fn(usize, usize, &Product),
+    /// Transforms for tiles of 2, 3 and 4 outputs an axis.
+    pub(super) transforms: [Transforms; 3],
+    pub(super) max_pool: unsafe fn(&MaxPool),
+}
+
+/// The transforms of one size of tile.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Transforms {
+    /// Input, the distance of its rows, output, the distance of the points.
+    pub(super) inputs: unsafe fn(*const f32, usize, *mut f32, usize),
+    pub(super) outputs: unsafe fn(&Outputs),
+}
+
+macro_rules! kernels {
+    ($table:ident, $module:ident, $set:ident, $simd:ty $(, #[$feature:meta])?) => {
+        mod $module {
+            use super::*;
+
+            $(#[$feature])?
+            pub(super) unsafe fn direct(step: Step, vectors: usize, pixels: usize, a: &Direct<'_>) {
+                const LANES: usize = <$simd>::LANES;
+                // SAFETY: the caller's.
+                unsafe {
+                    match (step, vectors) {
+                        (Step::Block, 1) => direct::direct::<$simd, 1, LANES>(pixels, a),
+                        (Step::Block, _) => direct::direct::<$simd, 2, LANES>(pixels, a),
+                        (Step::TwoBlocks, 1) => direct::direct::<$simd, 1, { 2 * LANES }>(pixels, a),
+                        (Step::TwoBlocks, _) => direct::direct::<$simd, 2, { 2 * LANES }>(pixels, a),
+                        (Step::Rgb, 1) => direct::direct::<$simd, 1, 3>(pixels, a),
+                        (Step::Rgb, _) => direct::direct::<$simd, 2, 3>(pixels, a),
+                        (Step::TwoRgb, 1) => direct::direct::<$simd, 1, 6>(pixels, a),
+                        (Step::TwoRgb, _) => direct::direct::<$simd, 2, 6>(pixels, a),
+                    }
+                }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn product(vectors: usize, tiles: usize, a: &Product) {
+                // SAFETY: the caller's.
+                unsafe {
+                    match vectors {
+                        1 => product::product::<$simd, 1>(tiles, a),
+                        _ => product::product::<$simd, 2>(tiles, a),
+                    }
+                }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn inputs<T: Tile>(input: *const f32, row: usize, output: *mut f32, point: usize) {
+                // SAFETY: the caller's.
+                unsafe { winograd::inputs::<$simd, T>(input, row, output, point) }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn outputs<T: Tile>(a: &Outputs) {
+                // SAFETY: the caller's.
+                unsafe { winograd::outputs::<$simd, T>(a) }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn max_pool(a: &MaxPool) {
+                // SAFETY: the caller's.
+                unsafe { pool::max_pool::<$simd>(a) }
+            }
+        }
+
+        static $table: Kernels = Kernels {
+            instruction_set: InstructionSet::$set,
+            lanes: <$simd>::LANES,
+            tile: <$simd>::TILE,
+            direct: $module::direct,
+            product: $module::product,
+            transforms: [
+                Transforms { inputs: $module::inputs::<Tile2>, outputs: $module::outputs::<Tile2> },
+                Transforms { inputs: $module::inputs::<Tile3>, outputs: $module::outputs::<Tile3> },
+                Transforms { inputs: $module::inputs::<Tile4>, outputs: $module::outputs::<Tile4> },
+            ],
+            max_pool: $module::max_pool,
+        };
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+kernels!(AVX512, avx512, Avx512, Avx512, #[target_feature(enable = "avx512f,fma")]);
+#[cfg(target_arch = "x86_64")]
+kernels!(AVX2, avx2, Avx2, Avx2, #[target_feature(enable = "avx2,fma")]);
+#[cfg(target_arch = "aarch64")]
+kernels!(NEON, neon, Neon, Neon);
+kernels!(PORTABLE, portable, Portable, Portable);
+
+impl Kernels {
+    /// The kernels that this processor can run, the fastest first.
+    pub(super) fn available() -> Vec<&'static Self> {
+        let mut available = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            let fma = std::arch::is_x86_feature_detected!("fma");
+            if fma && std::arch::is_x86_feature_detected!("avx512f") {
+                available.push(&AVX512);
+            }
+            if fma && std::arch::is_x86_feature_detected!("avx2") {
+                available.push(&AVX2);
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        available.push(&NEON);
+        available.push(&PORTABLE);
+        available
+    }
+}

@@ -1,0 +1,49 @@
+//! The largest values of windows.
+#![expect(unsafe_code, reason = "vector instructions on pointers into the arena")]
+
+use crate::executor::cpu::simd::Simd;
+use crate::graph::Window;
+
+/// One row of outputs, one block of channels. Distances are in values.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::executor::cpu) struct MaxPool {
+    /// The picture's first pixel; rows are `row` apart.
+    pub(in crate::executor::cpu) input: *const f32,
+    pub(in crate::executor::cpu) row: usize,
+    /// Height and width of the input in pixels.
+    pub(in crate::executor::cpu) size: (usize, usize),
+    pub(in crate::executor::cpu) window: Window,
+    /// The row's first pixel, which row it is, and how many pixels it has.
+    pub(in crate::executor::cpu) output: *mut f32,
+    pub(in crate::executor::cpu) y: usize,
+    pub(in crate::executor::cpu) width: usize,
+}
+
+/// Positions of a window at output `index` that lie in an axis of `length`.
+fn inside(window: Window, index: usize, length: usize) -> (usize, usize) {
+    let start = index * window.stride;
+    (start.saturating_sub(window.before), (start + window.size).saturating_sub(window.before).min(length))
+}
+
+/// The row.
+///
+/// # Safety
+///
+/// As [`Simd`], for everything that `a` points to.
+#[inline(always)]
+pub(super) unsafe fn max_pool<S: Simd>(a: &MaxPool) {
+    let (top, bottom) = inside(a.window, a.y, a.size.0);
+    for x in 0..a.width {
+        let (left, right) = inside(a.window, x, a.size.1);
+        // SAFETY: the caller's; positions inside of the picture.
+        unsafe {
+            let mut most = S::splat(f32::NEG_INFINITY);
+            for y in top..bottom {
+                for x in left..right {
+                    most = S::max(most, S::load(a.input.add(y * a.row + x * S::LANES)));
+                }
+            }
+            S::store(a.output.add(x * S::LANES), most);
+        }
+    }
+}

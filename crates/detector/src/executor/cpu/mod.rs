@@ -1,0 +1,312 @@
+//! A network on the processor.
+//!
+//! [`Program::new`] plans the whole network: for each convolution the fastest method that the memory allows, for each
+//! layer's output a place in one arena in a layout that all layers share, and packs the weights once. [`Program::run`]
+//! then allocates nothing.
+
+#[cfg(test)]
+mod allocations;
+mod arena;
+mod choice;
+mod context;
+mod direct;
+mod instruction_set;
+mod kernel;
+mod layout;
+mod memory;
+mod pixels;
+mod plan;
+mod simd;
+#[cfg(test)]
+pub(super) mod tests;
+mod threads;
+mod winograd;
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+
+pub use instruction_set::{InstructionSet, UnknownInstructionSet};
+pub(crate) use plan::PlanError;
+
+use super::{Head, Outputs, PictureMut, Weights};
+use crate::graph::{ConvSpec, Graph, Size};
+use choice::{Candidate, Method};
+use context::Context;
+use kernel::Kernels;
+use memory::Aligned;
+use plan::{Output, Plan, Step};
+use threads::Threads;
+
+/// Why a network cannot be run on the processor.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The kernels cannot compute the graph.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The processor lacks the instruction set.
+    #[error("this processor has no {wanted}; it has {}", available.join(", "))]
+    InstructionSet {
+        /// What was asked for.
+        wanted: InstructionSet,
+        /// What there is.
+        available: Vec<&'static str>,
+    },
+    /// The system gives no threads.
+    #[error("cannot start threads: {0}")]
+    Threads(#[source] std::io::Error),
+}
+
+/// How a network uses the processor.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    /// Threads; by default what this process may use.
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Bytes that packed weights may take, as far as that is possible; by default as many as serve.
+    pub(crate) weights: Option<usize>,
+    /// By default the fastest that the processor has.
+    pub(crate) instruction_set: Option<InstructionSet>,
+}
+
+/// A network with its weights, ready to run.
+#[derive(Debug)]
+pub(crate) struct Program {
+    kernels: &'static Kernels,
+    plan: Plan,
+    /// Of each convolution: packed weights, and biases for whole blocks.
+    weights: Vec<(Aligned, Aligned)>,
+    state: Mutex<State>,
+}
+
+/// What one run at a time uses.
+#[derive(Debug)]
+struct State {
+    threads: Threads,
+    /// For the largest batch so far.
+    arena: Aligned,
+    scratch: Aligned,
+}
+
+impl Program {
+    /// Plans `graph` for pictures of `size` and packs its weights, for which `weights` is asked one convolution after the
+    /// other.
+    ///
+    /// # Errors
+    ///
+    /// Those of `weights`, and if the kernels cannot compute the graph or the system gives no threads.
+    pub(super) fn new<E: From<super::Error>>(
+        graph: &Graph,
+        size: Size,
+        settings: &Settings,
+        weights: &mut dyn FnMut(&ConvSpec) -> std::result::Result<Weights, E>,
+    ) -> std::result::Result<Self, E> {
+        let wanted = |kernels: &&&Kernels| {
+            settings.instruction_set.is_none_or(|wanted| wanted == kernels.instruction_set)
+        };
+        let available = Kernels::available();
+        let kernels = *available.iter().find(wanted).ok_or_else(|| {
+            super::Error::from(Error::InstructionSet {
+                wanted: settings.instruction_set.unwrap_or(InstructionSet::Portable),
+                available: available.iter().map(|kernels| kernels.instruction_set.name()).collect(),
+            })
+        })?;
+        let budget = settings.weights.unwrap_or_else(|| usual_budget(graph));
+        let choose = |candidates: &[Candidate]| choice::choose(candidates, kernels, budget);
+        Self::with(graph, size, kernels, settings.threads, &choose, weights)
+    }
+
+    fn with<E: From<super::Error>>(
+        graph: &Graph,
+        size: Size,
+        kernels: &'static Kernels,
+        threads: Option<NonZeroUsize>,
+        choose: &dyn Fn(&[Candidate]) -> Vec<Method>,
+        weights: &mut dyn FnMut(&ConvSpec) -> std::result::Result<Weights, E>,
+    ) -> std::result::Result<Self, E> {
+        let plan = plan::plan(graph, size, kernels, choose)
+            .map_err(|error| super::Error::from(Error::from(error)))?;
+        let threads = Threads::new(threads).map_err(|error| super::Error::from(Error::Threads(error)))?;
+        let mut packed = Vec::with_capacity(plan.methods.len());
+        for (spec, method) in graph.convolutions().iter().zip(&plan.methods) {
+            let (weight, bias) = weights(spec)?;
+            let weight = match *method {
+                Method::Direct => direct::pack(&spec.geometry, kernels, &weight),
+                Method::Winograd(tile) => winograd::pack(tile, &spec.geometry, kernels, &weight),
+            };
+            let mut padded = Aligned::zeroed(bias.len().next_multiple_of(2 * kernels.lanes));
+            padded.values_mut()[..bias.len()].copy_from_slice(&bias);
+            packed.push((weight, padded));
+        }
+        let scratch = Aligned::zeroed(plan.scratch * threads.count());
+        let arena = Aligned::zeroed(plan.arena);
+        let state = Mutex::new(State { threads, arena, scratch });
+        Ok(Self { kernels, plan, weights: packed, state })
+    }
+
+    /// What it runs on.
+    pub(crate) fn instruction_set(&self) -> InstructionSet {
+        self.kernels.instruction_set
+    }
+
+    /// Height and width of its pictures.
+    pub(crate) fn size(&self) -> Size {
+        self.plan.picture.size
+    }
+
+    /// Runs the network on a batch: `fill` is called for each picture, `read` once with the outputs.
+    pub(super) fn run<T>(
+        &self,
+        batch: usize,
+        fill: &mut dyn FnMut(usize, PictureMut<'_>),
+        read: impl FnOnce(&dyn Outputs) -> T,
+    ) -> T {
+        // A panic leaves no state behind that matters: every run writes what it reads.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { threads, arena, scratch } = &mut *state;
+        if arena.len() < batch * self.plan.arena {
+            *arena = Aligned::zeroed(batch * self.plan.arena);
+        }
+        self.fill(batch, arena, fill);
+        self.compute(batch, threads, arena, scratch);
+        read(&InArena { outputs: &self.plan.outputs, batch, arena: arena.values() })
+    }
+
+    /// Puts the pictures where the first layer reads them.
+    fn fill(&self, batch: usize, arena: &mut Aligned, fill: &mut dyn FnMut(usize, PictureMut<'_>)) {
+        let region = self.plan.picture;
+        let (height, width) = region.size;
+        for picture in 0..batch {
+            let start = region.start(batch, picture);
+            let shared = arena.shared();
+            #[expect(unsafe_code, reason = "the border is cleared through a pointer")]
+            // SAFETY: the region lies in the arena, which nobody else uses.
+            unsafe {
+                region.clear_border(shared, start, 0..height, 0..width);
+            }
+            let first = start + region.pixel(0, 0);
+            let values = &mut arena.values_mut()[first..start + region.block()];
+            fill(picture, PictureMut::new(values, region.row(), region.size));
+        }
+    }
+
+    fn compute(&self, batch: usize, threads: &mut Threads, arena: &mut Aligned, scratch: &mut Aligned) {
+        let mut context = Context {
+            kernels: self.kernels,
+            threads,
+            arena: arena.shared(),
+            scratch: scratch.shared(),
+            scratch_each: self.plan.scratch,
+            batch,
+        };
+        for step in &self.plan.steps {
+            #[expect(unsafe_code, reason = "layers reach into the arena through pointers")]
+            // SAFETY: the plan placed all regions in the arena, those of neighbours apart; weights are packed by it; arena
+            // and scratch are borrowed until the end.
+            unsafe {
+                match step {
+                    Step::Direct { convolution, conv } => {
+                        let (weights, bias) = &self.weights[*convolution];
+                        conv.run(&mut context, weights, bias);
+                    }
+                    Step::Winograd { convolution, conv } => {
+                        let (weights, bias) = &self.weights[*convolution];
+                        conv.run(&mut context, weights, bias);
+                    }
+                    Step::Move(step) => step.run(&mut context),
+                    Step::Join(step) => step.run(&mut context),
+                }
+            }
+        }
+    }
+
+    /// The raw outputs, each `[batch, channels, rows, columns]`, of pictures `[batch, 3, height, width]`.
+    pub(super) fn forward(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
+        let batch = pictures.dim(0)?;
+        let all = pictures.contiguous()?.apply_op1_no_bwd(self)?;
+        let mut first = 0;
+        let mut outputs = Vec::with_capacity(self.plan.outputs.len());
+        for Output { region, channels } in &self.plan.outputs {
+            let (rows, columns) = region.size;
+            let length = channels * rows * columns;
+            outputs.push(all.narrow(1, first, length)?.reshape((batch, *channels, rows, columns))?);
+            first += length;
+        }
+        Ok(outputs)
+    }
+}
+
+/// Bytes for packed weights where nobody says how many: a little less than half of the convolutions' largest forms
+/// together, with which a network takes a few per cent more time than with all of them.
+fn usual_budget(graph: &Graph) -> usize {
+    let plain: usize =
+        graph.convolutions().iter().map(|spec| spec.geometry.weights() * size_of::<f32>()).sum();
+    plain / 10 * 23
+}
+
+/// Pictures `[batch, 3, height, width]` to `[batch, values]`, which are those of the outputs one after the other, each
+/// in the order channel, row, column.
+impl CustomOp1 for Program {
+    fn name(&self) -> &'static str {
+        "network"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (batch, channels, height, width) = layout.shape().dims4()?;
+        if (channels, (height, width)) != (3, self.size()) {
+            candle_core::bail!("pictures of {:?} for a network of {:?}", layout.shape(), self.size());
+        }
+        let Some((start, end)) = layout.contiguous_offsets() else {
+            candle_core::bail!("a network needs a contiguous tensor");
+        };
+        let planes = &storage.as_slice::<f32>()?[start..end];
+        let mut fill = |picture: usize, mut pixels: PictureMut<'_>| {
+            let planes = &planes[picture * 3 * height * width..];
+            for (y, row) in pixels.rows().enumerate() {
+                for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
+                    for (channel, value) in pixel.iter_mut().enumerate() {
+                        *value = planes[(channel * height + y) * width + x];
+                    }
+                }
+            }
+        };
+        let values = self.run(batch, &mut fill, |outputs| {
+            let mut values = Vec::new();
+            for picture in 0..batch {
+                for output in 0..self.plan.outputs.len() {
+                    let head = outputs.head(picture, output);
+                    for plane in (0..head.channels()).map(|channel| head.plane(channel)) {
+                        for row in 0..head.size().0 {
+                            values.extend((0..head.size().1).map(|column| plane.get(row, column)));
+                        }
+                    }
+                }
+            }
+            values
+        });
+        let shape = Shape::from((batch, values.len() / batch.max(1)));
+        Ok((CpuStorage::F32(values), shape))
+    }
+}
+
+/// The outputs of a batch in an arena.
+struct InArena<'a> {
+    outputs: &'a [Output],
+    batch: usize,
+    arena: &'a [f32],
+}
+
+impl Outputs for InArena<'_> {
+    fn head(&self, picture: usize, output: usize) -> Head<'_> {
+        let Output { region, channels } = self.outputs[output];
+        Head {
+            values: &self.arena[region.start(self.batch, picture)..][..region.blocks * region.block()],
+            lanes: region.lanes,
+            block: region.block(),
+            row: region.row(),
+            first: region.pixel(0, 0),
+            channels,
+            size: region.size,
+        }
+    }
+}

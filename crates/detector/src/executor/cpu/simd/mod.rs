@@ -1,0 +1,78 @@
+//! Vectors of `f32` in the registers of one instruction set.
+#![expect(unsafe_code, reason = "vector instructions that the processor must have")]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub(super) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(super) use avx512::Avx512;
+#[cfg(target_arch = "aarch64")]
+pub(super) use neon::Neon;
+pub(super) use portable::Portable;
+
+/// Operations on vectors of [`Simd::LANES`] values. All are inlined into functions that enable the instruction set.
+///
+/// # Safety
+///
+/// Every operation needs the instruction set of its type; `load` and `store` need as many values at the
+/// pointer as they move, at any alignment.
+pub(super) trait Simd: Copy {
+    /// A vector.
+    type V: Copy;
+    /// Values of a vector: the channels of a block.
+    const LANES: usize;
+    /// Pixels that a register tile of two vectors a pixel may have without spilling.
+    const TILE: usize;
+
+    unsafe fn splat(value: f32) -> Self::V;
+    unsafe fn load(from: *const f32) -> Self::V;
+    unsafe fn store(to: *mut f32, v: Self::V);
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`.
+    unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `c - a * b`.
+    unsafe fn neg_mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The nearest integers.
+    unsafe fn round(a: Self::V) -> Self::V;
+    /// 2 to the power of integers in `-126..=127`.
+    unsafe fn power_of_two(a: Self::V) -> Self::V;
+    /// Asks for a cache line ahead; any address will do.
+    unsafe fn prefetch(at: *const f32);
+}
+
+/// e to the power of each value, to 2 units in the last place within ±87, where it saturates. The polynomial is the
+/// Taylor series of degree 6 on `ln 2 / 2` to either side of zero.
+///
+/// # Safety
+///
+/// As [`Simd`].
+#[inline(always)]
+pub(super) unsafe fn exp<S: Simd>(v: S::V) -> S::V {
+    /// ln 2 in two parts, of which the first times a small integer is exact (Cody and Waite, 1980).
+    const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
+    const TAYLOR: [f32; 7] = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
+    // SAFETY: the caller vouches for the instruction set.
+    unsafe {
+        let v = S::min(S::max(v, S::splat(-87.0)), S::splat(87.0));
+        let n = S::round(S::mul(v, S::splat(std::f32::consts::LOG2_E)));
+        let r = S::neg_mul_add(n, S::splat(LN_2[0]), v);
+        let r = S::neg_mul_add(n, S::splat(LN_2[1]), r);
+        let mut sum = S::splat(TAYLOR[0]);
+        for factor in &TAYLOR[1..] {
+            sum = S::mul_add(sum, r, S::splat(*factor));
+        }
+        S::mul(sum, S::power_of_two(n))
+    }
+}

@@ -1,0 +1,245 @@
+//! A few threads that share the tasks of one job at a time.
+#![expect(unsafe_code, reason = "a job's closure lives no longer than the job")]
+
+use std::any::Any;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long a thread looks for work before it sleeps: about what waking it costs, and more than what lies between two
+/// layers of a network.
+const SPIN: Duration = Duration::from_micros(50);
+
+/// What a job does with the number of a task and that of the thread.
+type Work<'a> = dyn Fn(usize, usize) + Sync + 'a;
+
+/// Threads, of which the caller of [`Threads::run`] is one.
+#[derive(Debug)]
+pub(super) struct Threads {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Counts the jobs; a worker takes part in each.
+    job: AtomicUsize,
+    /// The next task that nobody has taken.
+    next: AtomicUsize,
+    /// Workers that have not finished with the job.
+    busy: AtomicUsize,
+    stop: AtomicBool,
+    state: Mutex<State>,
+    /// A job has come, or the end.
+    begun: Condvar,
+    /// No worker is busy any more.
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    job: Option<Job>,
+    /// What a worker's task panicked with.
+    panic: Option<Box<dyn Any + Send>>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("tasks", &self.job.map(|job| job.tasks)).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Job {
+    tasks: usize,
+    /// Valid until `busy` is zero.
+    work: *const Work<'static>,
+}
+
+// SAFETY: the closure behind the pointer is `Sync`.
+unsafe impl Send for Job {}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tasks until none is left.
+    fn work(&self, tasks: usize, work: &Work<'_>, thread: usize) -> Result<(), Box<dyn Any + Send>> {
+        catch_unwind(AssertUnwindSafe(|| {
+            loop {
+                let task = self.next.fetch_add(1, Ordering::Relaxed);
+                if task >= tasks {
+                    return;
+                }
+                work(task, thread);
+            }
+        }))
+    }
+}
+
+/// Waits until `done`, first awake and then asleep on `condition`.
+fn wait(shared: &Shared, condition: &Condvar, done: impl Fn() -> bool) {
+    let start = Instant::now();
+    loop {
+        for _ in 0..64 {
+            if done() {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        if start.elapsed() > SPIN {
+            break;
+        }
+    }
+    let mut state = shared.state();
+    while !done() {
+        state = condition.wait(state).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+impl Threads {
+    /// So many threads, or as many as this process may use: its CPU affinity and its control group's quota count.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no more threads.
+    pub(super) fn new(threads: Option<NonZeroUsize>) -> std::io::Result<Self> {
+        let threads =
+            threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        let mut pool = Self { shared: Arc::default(), workers: Vec::with_capacity(threads - 1) };
+        for thread in 1..threads {
+            let shared = Arc::clone(&pool.shared);
+            let worker = std::thread::Builder::new()
+                .name(format!("detector-{thread}"))
+                .spawn(move || serve(&shared, thread))?;
+            pool.workers.push(worker);
+        }
+        Ok(pool)
+    }
+
+    /// How many threads.
+    pub(super) fn count(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Calls `work` with each task in `0..tasks` and a thread's number in `0..count`, on all threads; one call at a
+    /// time (`&mut`). A task's panic goes on here, after the others' end.
+    pub(super) fn run(&mut self, tasks: usize, work: &Work<'_>) {
+        if self.workers.is_empty() || tasks < 2 {
+            (0..tasks).for_each(|task| work(task, 0));
+            return;
+        }
+        let shared = &*self.shared;
+        // SAFETY: only the lifetime changes; no worker uses the pointer once `busy` is zero, and this function does not
+        // end before that.
+        let forever = unsafe { std::mem::transmute::<*const Work<'_>, *const Work<'static>>(work) };
+        {
+            let mut state = shared.state();
+            state.job = Some(Job { tasks, work: forever });
+            shared.next.store(0, Ordering::Relaxed);
+            shared.busy.store(self.workers.len(), Ordering::Relaxed);
+            shared.job.fetch_add(1, Ordering::Release);
+        }
+        shared.begun.notify_all();
+        let own = shared.work(tasks, work, 0);
+        wait(shared, &shared.ended, || shared.busy.load(Ordering::Acquire) == 0);
+        let others = shared.state().panic.take();
+        if let Some(panic) = own.err().or(others) {
+            resume_unwind(panic);
+        }
+    }
+}
+
+/// A worker's life.
+fn serve(shared: &Shared, thread: usize) {
+    let mut seen = 0;
+    loop {
+        wait(shared, &shared.begun, || {
+            shared.job.load(Ordering::Acquire) != seen || shared.stop.load(Ordering::Acquire)
+        });
+        if shared.stop.load(Ordering::Acquire) {
+            return;
+        }
+        seen = shared.job.load(Ordering::Acquire);
+        let job = shared.state().job;
+        if let Some(Job { tasks, work }) = job {
+            // SAFETY: `run` waits for this worker, so the closure still lives.
+            let outcome = shared.work(tasks, unsafe { &*work }, thread);
+            if let Err(panic) = outcome {
+                shared.state().panic.get_or_insert(panic);
+            }
+        }
+        if shared.busy.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // Under the lock, so that it does not fall between the caller's last look and its sleep.
+            let _state = shared.state();
+            shared.ended.notify_all();
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        {
+            let _state = self.shared.state();
+            self.shared.stop.store(true, Ordering::Release);
+        }
+        self.shared.begun.notify_all();
+        for worker in self.workers.drain(..) {
+            // A worker's panic has been told where its job ran.
+            let _ = worker.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_runs_once_whatever_the_threads() {
+        for threads in [1, 2, 3, 8] {
+            let mut pool = Threads::new(NonZeroUsize::new(threads)).unwrap();
+            for tasks in [0, 1, 2, 7, 1000] {
+                let runs: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+                pool.run(tasks, &|task, thread| {
+                    assert!(thread < threads);
+                    runs[task].fetch_add(1, Ordering::Relaxed);
+                });
+                assert!(runs.iter().all(|runs| runs.load(Ordering::Relaxed) == 1));
+            }
+        }
+    }
+
+    #[test]
+    fn sleeping_threads_wake() {
+        let mut pool = Threads::new(NonZeroUsize::new(4)).unwrap();
+        for _ in 0..20 {
+            std::thread::sleep(2 * SPIN);
+            let sum = AtomicUsize::new(0);
+            pool.run(100, &|task, _| {
+                sum.fetch_add(task, Ordering::Relaxed);
+            });
+            assert_eq!(sum.into_inner(), 4950);
+        }
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_threads_go_on() {
+        let mut pool = Threads::new(NonZeroUsize::new(3)).unwrap();
+        for _ in 0..10 {
+            let panic = catch_unwind(AssertUnwindSafe(|| {
+                pool.run(50, &|task, _| assert!(task != 33, "task {task}"));
+            }));
+            assert_eq!(panic.unwrap_err().downcast_ref::<String>().unwrap(), "task 33");
+            let runs = AtomicUsize::new(0);
+            pool.run(50, &|_, _| {
+                runs.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!(runs.into_inner(), 50);
+        }
+    }
+}

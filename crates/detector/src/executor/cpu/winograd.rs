@@ -1,0 +1,313 @@
+//! Winograd's convolution: how it is cut into groups of tiles, and what each task does with a group.
+#![expect(unsafe_code, reason = "threads write to parts of the arena through pointers")]
+
+use super::context::Context;
+use super::kernel::{Epilogue, Kernels, Outputs, Product, Tile, Tile2, Tile3, Tile4, Transforms, weights};
+use super::layout::Region;
+use super::memory::{Aligned, LINE, Shared};
+use crate::graph::Geometry;
+
+/// Tiles of a group: enough that the weights are read seldom, few enough that the products stay in the cache.
+const GROUP: usize = 56;
+
+/// Outputs of an axis of a tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TileSize {
+    Two,
+    Three,
+    Four,
+}
+
+impl TileSize {
+    /// Every size.
+    pub(super) const ALL: [Self; 3] = [Self::Two, Self::Three, Self::Four];
+
+    pub(super) fn outputs(self) -> usize {
+        match self {
+            Self::Two => Tile2::OUTPUTS,
+            Self::Three => Tile3::OUTPUTS,
+            Self::Four => Tile4::OUTPUTS,
+        }
+    }
+
+    /// Points of a tile.
+    pub(super) fn points(self) -> usize {
+        (self.outputs() + 2) * (self.outputs() + 2)
+    }
+
+    /// Rows and columns of tiles that cover a picture.
+    pub(super) fn cover(self, (height, width): (usize, usize)) -> (usize, usize) {
+        (height.div_ceil(self.outputs()), width.div_ceil(self.outputs()))
+    }
+
+    fn transforms(self, kernels: &Kernels) -> Transforms {
+        match self {
+            Self::Two => kernels.transforms[0],
+            Self::Three => kernels.transforms[1],
+            Self::Four => kernels.transforms[2],
+        }
+    }
+}
+
+/// A 3x3 convolution of stride 1 without its weights.
+#[derive(Debug)]
+pub(super) struct WinogradConv {
+    pub(super) tile: TileSize,
+    pub(super) out_channels: usize,
+    pub(super) input: Region,
+    pub(super) output: Region,
+    pub(super) residual: Option<Region>,
+    pub(super) epilogue: Epilogue,
+}
+
+/// How many values [`pack`] makes of a convolution's weights.
+pub(super) fn packed_len(tile: TileSize, geometry: &Geometry, kernels: &Kernels) -> usize {
+    let whole = |channels: usize| channels.next_multiple_of(kernels.lanes);
+    whole(geometry.out_channels) * whole(geometry.in_channels) * tile.points()
+}
+
+/// Weights at the points, in the order in which the products take them: for each group of up to two vectors of output
+/// channels all points and input channels.
+pub(super) fn pack(tile: TileSize, geometry: &Geometry, kernels: &Kernels, weight: &[f32]) -> Aligned {
+    let Geometry { in_channels, out_channels, .. } = *geometry;
+    let at_points = match tile {
+        TileSize::Two => weights::<Tile2>,
+        TileSize::Three => weights::<Tile3>,
+        TileSize::Four => weights::<Tile4>,
+    };
+    let mut packed = Aligned::zeroed(packed_len(tile, geometry, kernels));
+    let lanes = kernels.lanes;
+    let inputs = in_channels.next_multiple_of(lanes);
+    for (group, packed) in packed.values_mut().chunks_mut(2 * lanes * inputs * tile.points()).enumerate() {
+        let first = 2 * lanes * group;
+        let vectors = vectors(out_channels - first.min(out_channels), kernels);
+        for (lane, output) in (first..out_channels).take(vectors * lanes).enumerate() {
+            for input in 0..in_channels {
+                let mut taps = [0.0; 9];
+                taps.copy_from_slice(&weight[(output * in_channels + input) * 9..][..9]);
+                for (point, value) in at_points(&taps).into_iter().enumerate().take(tile.points()) {
+                    packed[(point * inputs + input) * vectors * lanes + lane] = value;
+                }
+            }
+        }
+    }
+    packed
+}
+
+/// Vectors of a group's output channels where so many are left.
+fn vectors(channels: usize, kernels: &Kernels) -> usize {
+    channels.div_ceil(kernels.lanes).min(2)
+}
+
+/// Distances in a thread's scratch, in values.
+#[derive(Debug, Clone, Copy)]
+struct Scratch {
+    /// From an input's point to the next.
+    inputs: usize,
+    /// From a product's point to the next.
+    products: usize,
+    /// From the inputs to the products.
+    offset: usize,
+    len: usize,
+}
+
+impl WinogradConv {
+    /// Values that a thread needs for itself.
+    pub(super) fn scratch(&self, kernels: &Kernels) -> usize {
+        self.layout(kernels, GROUP.next_multiple_of(kernels.tile)).len
+    }
+
+    fn layout(&self, kernels: &Kernels, tiles: usize) -> Scratch {
+        // A line more, so that the points do not all fall into the same sets of the cache.
+        let inputs = tiles * self.input.blocks * kernels.lanes + LINE;
+        let products = tiles * 2 * kernels.lanes + LINE;
+        let offset = (self.tile.points() * inputs).next_multiple_of(LINE);
+        Scratch { inputs, products, offset, len: offset + self.tile.points() * products }
+    }
+
+    /// Computes the output of every picture.
+    ///
+    /// # Safety
+    ///
+    /// The regions lie in the context's arena and do not overlap, `weights` are packed for this convolution, `bias` has a
+    /// value for each channel of the output's blocks, the scratch is large enough, and nobody else uses either.
+    pub(super) unsafe fn run(&self, context: &mut Context<'_>, weights: &Aligned, bias: &Aligned) {
+        let (kernels, threads) = (context.kernels, context.threads.count());
+        let (rows, columns) = self.tile.cover(self.output.size);
+        let tiles = rows * columns * context.batch;
+        let groups = tiles.div_ceil(GROUP.next_multiple_of(kernels.tile));
+        let groups = if groups > 1 { groups.next_multiple_of(threads) } else { 1 };
+        let each = tiles.div_ceil(groups);
+        let groups = tiles.div_ceil(each);
+        let channel_groups = self.out_channels.div_ceil(2 * kernels.lanes);
+        let pass = &Pass {
+            conv: self,
+            kernels,
+            arena: context.arena,
+            batch: context.batch,
+            cover: (rows, columns),
+            tiles,
+            each,
+            scratch: self.layout(kernels, each),
+            weights: weights.values(),
+            bias: bias.values(),
+        };
+        let (scratch, scratch_each) = (context.scratch, context.scratch_each);
+        if groups > 1 {
+            context.threads.run(groups, &|group, thread| {
+                let own = scratch.at(thread * scratch_each);
+                // SAFETY: groups of tiles share no output, and the scratch is this thread's own.
+                unsafe {
+                    (0..self.input.blocks).for_each(|block| pass.inputs(group, block, own));
+                    (0..channel_groups).for_each(|channels| pass.outputs(group, channels, own, own));
+                }
+            });
+        } else {
+            // One group of tiles: its inputs lie in the first thread's scratch, products in each thread's own.
+            // SAFETY: tasks have blocks of their own.
+            context
+                .threads
+                .run(self.input.blocks, &|block, _| unsafe { pass.inputs(0, block, scratch.at(0)) });
+            context.threads.run(channel_groups, &|channels, thread| {
+                // SAFETY: groups of channels share no output.
+                unsafe { pass.outputs(0, channels, scratch.at(0), scratch.at(thread * scratch_each)) };
+            });
+        }
+    }
+}
+
+/// A convolution on its way over the tiles of all pictures.
+#[derive(Debug)]
+struct Pass<'a> {
+    conv: &'a WinogradConv,
+    kernels: &'static Kernels,
+    arena: Shared,
+    batch: usize,
+    /// Rows and columns of tiles of a picture.
+    cover: (usize, usize),
+    /// Of all pictures.
+    tiles: usize,
+    /// Tiles of a group.
+    each: usize,
+    scratch: Scratch,
+    weights: &'a [f32],
+    bias: &'a [f32],
+}
+
+impl Pass<'_> {
+    /// The tiles of a group: picture, row and column of the first pixel.
+    fn tiles(&self, group: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+        let (rows, columns) = self.cover;
+        let outputs = self.conv.tile.outputs();
+        (group * self.each..((group + 1) * self.each).min(self.tiles)).map(move |tile| {
+            let (picture, tile) = (tile / (rows * columns), tile % (rows * columns));
+            (picture, tile / columns * outputs, tile % columns * outputs)
+        })
+    }
+
+    /// One block of a group's inputs at the points, into the inputs of `scratch`.
+    ///
+    /// # Safety
+    ///
+    /// The convolution's; nobody else has this block in `scratch`.
+    unsafe fn inputs(&self, group: usize, block: usize, scratch: *mut f32) {
+        let input = self.conv.input;
+        let lanes = self.kernels.lanes;
+        let transform = self.conv.tile.transforms(self.kernels).inputs;
+        let channels = input.blocks * lanes;
+        for (index, (picture, y, x)) in self.tiles(group).enumerate() {
+            let first = input.start(self.batch, picture) + block * input.block() + input.pixel(y, x)
+                - input.row()
+                - input.lanes;
+            // SAFETY: the tile lies in the input and its border.
+            unsafe {
+                let output = scratch.add(index * channels + block * lanes);
+                transform(self.arena.at(first), input.row(), output, self.scratch.inputs);
+            }
+        }
+    }
+
+    /// The outputs of a group for one group of channels: the products of `inputs` go to the products of `scratch`.
+    ///
+    /// # Safety
+    ///
+    /// The convolution's; nobody else has these outputs or these products.
+    unsafe fn outputs(&self, group: usize, channel_group: usize, inputs: *const f32, scratch: *mut f32) {
+        let Self { conv, kernels, .. } = *self;
+        let lanes = kernels.lanes;
+        let vectors = vectors(conv.out_channels - channel_group * 2 * lanes, kernels);
+        let channels = conv.input.blocks * lanes;
+        let count = self.tiles(group).count();
+        let weights = &self.weights[channel_group * 2 * lanes * channels * conv.tile.points()..];
+        // SAFETY: inputs, products and weights are as large as the layout and the packing made them.
+        unsafe {
+            let products = scratch.add(self.scratch.offset);
+            let runs = count.div_ceil(kernels.tile);
+            for point in 0..conv.tile.points() {
+                for run in 0..runs {
+                    let (first, end) = (count * run / runs, count * (run + 1) / runs);
+                    let product = Product {
+                        input: inputs.add(point * self.scratch.inputs + first * channels),
+                        channels,
+                        weights: weights[point * channels * vectors * lanes..].as_ptr(),
+                        output: products.add(point * self.scratch.products + first * vectors * lanes),
+                    };
+                    (kernels.product)(vectors, end - first, &product);
+                }
+            }
+            let transform = conv.tile.transforms(kernels).outputs;
+            for (index, (picture, y, x)) in self.tiles(group).enumerate() {
+                for vector in 0..vectors {
+                    self.store(
+                        transform,
+                        products.add((index * vectors + vector) * lanes),
+                        channel_group * 2 + vector,
+                        (picture, y, x),
+                    );
+                }
+            }
+        }
+    }
+
+    /// One tile's outputs of one block from its products.
+    ///
+    /// # Safety
+    ///
+    /// As [`Pass::outputs`].
+    unsafe fn store(
+        &self,
+        transform: unsafe fn(&Outputs),
+        products: *const f32,
+        block: usize,
+        (picture, y, x): (usize, usize, usize),
+    ) {
+        let Self { conv, arena, batch, .. } = *self;
+        let output = conv.output;
+        let start = output.start(batch, picture) + block * output.block();
+        let (height, width) = output.size;
+        let end = |first: usize, length: usize| (first + conv.tile.outputs()).min(length);
+        let (bottom, right) = (end(y, height), end(x, width));
+        let residual = conv.residual.map(|add| {
+            let start = add.start(batch, picture) + block * add.block();
+            (arena.at(start + add.pixel(y, x)), add.row())
+        });
+        let argument = Outputs {
+            products,
+            point: self.scratch.products,
+            bias: self.bias[block * self.kernels.lanes..].as_ptr(),
+            output: arena.at(start + output.pixel(y, x)),
+            row: output.row(),
+            size: (bottom - y, right - x),
+            residual: residual.map_or(std::ptr::null(), |(first, _)| first),
+            residual_row: residual.map_or(0, |(_, row)| row),
+            epilogue: conv.epilogue,
+        };
+        // SAFETY: the caller's.
+        unsafe {
+            transform(&argument);
+            if y == 0 || x == 0 || bottom == height || right == width {
+                output.clear_border(arena, start, y..bottom, x..right);
+            }
+        }
+    }
+}

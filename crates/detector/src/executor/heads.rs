@@ -1,0 +1,92 @@
+//! What comes out of a network, wherever it lies.
+
+/// One output of a network for one picture: a value for each channel, row and column.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head<'a> {
+    pub(super) values: &'a [f32],
+    /// Neighbouring channels that lie side by side in a pixel.
+    pub(super) lanes: usize,
+    /// From a block of so many channels to the next.
+    pub(super) block: usize,
+    /// From a row to the next.
+    pub(super) row: usize,
+    /// From the start to the first pixel.
+    pub(super) first: usize,
+    pub(super) channels: usize,
+    /// Rows and columns.
+    pub(super) size: (usize, usize),
+}
+
+impl<'a> Head<'a> {
+    /// A head of plain values in the order channel, row, column.
+    pub(crate) fn plain(values: &'a [f32], channels: usize, size: (usize, usize)) -> Self {
+        Self { values, lanes: 1, block: size.0 * size.1, row: size.1, first: 0, channels, size }
+    }
+
+    /// Channels.
+    pub(crate) fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Rows and columns.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        self.size
+    }
+
+    /// The values of a channel.
+    pub(crate) fn plane(&self, channel: usize) -> Plane<'a> {
+        let first = self.first + channel / self.lanes * self.block + channel % self.lanes;
+        Plane { values: &self.values[first..], row: self.row, lanes: self.lanes }
+    }
+}
+
+/// One channel of a [`Head`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plane<'a> {
+    values: &'a [f32],
+    row: usize,
+    lanes: usize,
+}
+
+impl Plane<'_> {
+    /// The value at a row and column.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such row or column.
+    pub(crate) fn get(&self, row: usize, column: usize) -> f32 {
+        self.values[row * self.row + column * self.lanes]
+    }
+}
+
+/// The outputs of a batch.
+pub(crate) trait Outputs {
+    /// The output of this position for a picture of the batch.
+    fn head(&self, picture: usize, output: usize) -> Head<'_>;
+}
+
+/// Where a picture goes before it is judged: rows of RGB values in `0..=1`.
+#[derive(Debug)]
+pub(crate) struct PictureMut<'a> {
+    values: &'a mut [f32],
+    row: usize,
+    size: (usize, usize),
+}
+
+impl<'a> PictureMut<'a> {
+    /// A picture of the given height and width whose rows are `row` values apart.
+    pub(crate) fn new(values: &'a mut [f32], row: usize, size: (usize, usize)) -> Self {
+        Self { values, row, size }
+    }
+
+    /// Height and width in pixels.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        self.size
+    }
+
+    /// The pixels' values, row by row.
+    pub(crate) fn rows(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        let width = 3 * self.size.1;
+        self.values.chunks_mut(self.row).take(self.size.0).map(move |row| &mut row[..width])
+    }
+}

@@ -1,0 +1,335 @@
+//! Every way to compute a graph against the definition, on random graphs.
+
+use candle_core::{Device, Tensor};
+use proptest::prelude::*;
+
+use super::cpu::{Settings, tests::programs};
+use super::*;
+use crate::graph::{Activation, Geometry, NodeId, Norm, Op, Residual, Window};
+use crate::testing::Random;
+
+/// A value for each channel, row and column.
+#[derive(Debug, Clone)]
+struct Values {
+    channels: usize,
+    size: Size,
+    values: Vec<f64>,
+}
+
+impl Values {
+    fn new(channels: usize, size: Size, value: impl Fn(usize, usize, usize) -> f64) -> Self {
+        let mut values = Vec::with_capacity(channels * size.0 * size.1);
+        for channel in 0..channels {
+            for y in 0..size.0 {
+                values.extend((0..size.1).map(|x| value(channel, y, x)));
+            }
+        }
+        Self { channels, size, values }
+    }
+
+    fn get(&self, channel: usize, y: usize, x: usize) -> f64 {
+        self.values[(channel * self.size.0 + y) * self.size.1 + x]
+    }
+
+    /// Zero outside.
+    fn padded(&self, channel: usize, y: isize, x: isize) -> f64 {
+        match (usize::try_from(y), usize::try_from(x)) {
+            (Ok(y), Ok(x)) if y < self.size.0 && x < self.size.1 => self.get(channel, y, x),
+            _ => 0.0,
+        }
+    }
+}
+
+fn activate(value: f64, activation: Activation) -> f64 {
+    match activation {
+        Activation::Identity => value,
+        Activation::Relu => value.max(0.0),
+        Activation::LeakyRelu(slope) => value.max(f64::from(slope) * value),
+        Activation::Silu => value / (1.0 + (-value).exp()),
+    }
+}
+
+/// The definition of a graph, in `f64`.
+fn reference(graph: &Graph, picture: &Values, weights: &[Weights]) -> Vec<Values> {
+    let sizes = graph.sizes(picture.size).unwrap();
+    let mut values: Vec<Values> = Vec::new();
+    for (index, node) in graph.nodes().iter().enumerate() {
+        let of = |node: &NodeId| &values[node.index()];
+        let (channels, size) = (node.channels, sizes[index]);
+        let value = match &node.op {
+            Op::Picture => picture.clone(),
+            Op::Conv { convolution, input, residual } => {
+                let spec = &graph.convolutions()[*convolution];
+                let Geometry { in_channels, kernel, stride, .. } = spec.geometry;
+                let (weight, bias) = &weights[*convolution];
+                let input = of(input);
+                Values::new(channels, size, |channel, y, x| {
+                    let mut sum = f64::from(bias[channel]);
+                    for c in 0..in_channels {
+                        for i in 0..kernel {
+                            for j in 0..kernel {
+                                let at = |output: usize, tap: usize| {
+                                    (output * stride + tap) as isize - spec.geometry.padding() as isize
+                                };
+                                let weight = weight[((channel * in_channels + c) * kernel + i) * kernel + j];
+                                sum += f64::from(weight) * input.padded(c, at(y, i), at(x, j));
+                            }
+                        }
+                    }
+                    match residual {
+                        None => activate(sum, spec.activation),
+                        Some((other, Residual::BeforeActivation)) => {
+                            activate(sum + of(other).get(channel, y, x), spec.activation)
+                        }
+                        Some((other, Residual::AfterActivation)) => {
+                            activate(sum, spec.activation) + of(other).get(channel, y, x)
+                        }
+                    }
+                })
+            }
+            Op::MaxPool { input, window } => {
+                let input = of(input);
+                Values::new(channels, size, |channel, y, x| {
+                    let range = |output: usize, length: usize| {
+                        let start = (output * window.stride) as isize - window.before as isize;
+                        (start.max(0) as usize)..((start + window.size as isize) as usize).min(length)
+                    };
+                    let mut most = f64::NEG_INFINITY;
+                    for y in range(y, input.size.0) {
+                        for x in range(x, input.size.1) {
+                            most = most.max(input.get(channel, y, x));
+                        }
+                    }
+                    most
+                })
+            }
+            Op::Upsample { input } => {
+                Values::new(channels, size, |channel, y, x| of(input).get(channel, y / 2, x / 2))
+            }
+            Op::DepthToSpace { input } => Values::new(channels, size, |channel, y, x| {
+                of(input).get((y % 2 * 2 + x % 2) * channels + channel, y / 2, x / 2)
+            }),
+            Op::Concat { inputs } => {
+                let values = inputs.iter().flat_map(|input| of(input).values.clone()).collect();
+                Values { channels, size, values }
+            }
+        };
+        values.push(value);
+    }
+    graph.outputs().iter().map(|output| values[output.index()].clone()).collect()
+}
+
+/// A random graph with all kinds of layers; the same for the same numbers.
+fn random_graph(random: &mut Random, layers: usize) -> Graph {
+    fn below(random: &mut Random, end: usize) -> usize {
+        ((random.next() + 1.0) / 2.0 * end as f32) as usize % end
+    }
+    let (mut graph, picture) = Graph::new();
+    let conv = |graph: &mut Graph, random: &mut Random, input: NodeId, stride: usize| {
+        let spec = ConvSpec {
+            name: format!("conv{}", graph.convolutions().len()),
+            geometry: Geometry {
+                in_channels: 0,
+                out_channels: 1 + below(random, 40),
+                kernel: [1, 3, 3, 3, 5, 7][below(random, 6)],
+                stride,
+            },
+            norm: Norm::Bias,
+            activation: [
+                Activation::Identity,
+                Activation::Relu,
+                Activation::LeakyRelu(0.1),
+                Activation::Silu,
+            ][below(random, 4)],
+        };
+        graph.conv(input, spec, None)
+    };
+    let stride = 1 + below(random, 2);
+    let mut nodes = vec![(conv(&mut graph, random, picture, stride), stride - 1)];
+    for _ in 0..layers {
+        let (input, level) = nodes[below(random, nodes.len())];
+        let same: Vec<NodeId> =
+            nodes.iter().filter(|(_, other)| *other == level).map(|(node, _)| *node).collect();
+        let next = match below(random, 10) {
+            0 => {
+                let size = 1 + below(random, 5);
+                let window = Window { size, stride: 1, before: below(random, size) };
+                (graph.max_pool(input, window), level)
+            }
+            1 if level > 0 => (graph.upsample(input), level - 1),
+            2 if level > 0 => {
+                let mut spec = graph.convolutions()[0].clone();
+                spec.geometry =
+                    Geometry { in_channels: 0, out_channels: 4 + 4 * below(random, 9), kernel: 1, stride: 1 };
+                let wide = graph.conv(input, spec, None);
+                (graph.depth_to_space(wide), level - 1)
+            }
+            3 | 4 => {
+                let count = 1 + below(random, 3);
+                let inputs = (0..count).map(|_| same[below(random, same.len())]).collect();
+                (graph.concat(inputs), level)
+            }
+            5 if level < 2 => (conv(&mut graph, random, input, 2), level + 1),
+            6 | 7 => {
+                let when = [Residual::BeforeActivation, Residual::AfterActivation][below(random, 2)];
+                let mut spec = graph.convolutions()[0].clone();
+                let kernel = [1, 3][below(random, 2)];
+                spec.geometry =
+                    Geometry { in_channels: 0, out_channels: graph.channels(input), kernel, stride: 1 };
+                let from = same[below(random, same.len())];
+                (graph.conv(from, spec, Some((input, when))), level)
+            }
+            _ => (conv(&mut graph, random, input, 1), level),
+        };
+        nodes.push(next);
+    }
+    for _ in 0..1 + below(random, 3) {
+        graph.output(nodes[below(random, nodes.len())].0);
+    }
+    graph.output(nodes[nodes.len() - 1].0);
+    graph
+}
+
+/// Weights that keep the values' size through the layers.
+fn random_weights(random: &mut Random, graph: &Graph) -> Vec<Weights> {
+    let mut values = |count: usize, scale: f32| (0..count).map(|_| random.next() * scale).collect::<Vec<_>>();
+    graph
+        .convolutions()
+        .iter()
+        .map(|spec| {
+            let spread = (3.0 / spec.geometry.depth() as f32).sqrt();
+            (values(spec.geometry.weights(), spread), values(spec.geometry.out_channels, 0.5))
+        })
+        .collect()
+}
+
+fn picture(random: &mut Random, size: Size) -> Values {
+    let values: Vec<f64> = (0..3 * size.0 * size.1).map(|_| f64::from(random.next())).collect();
+    Values { channels: 3, size, values }
+}
+
+fn tensor(pictures: &[Values]) -> Tensor {
+    let size = pictures[0].size;
+    let values: Vec<f32> =
+        pictures.iter().flat_map(|picture| &picture.values).map(|value| *value as f32).collect();
+    Tensor::from_vec(values, (pictures.len(), 3, size.0, size.1), &Device::Cpu).unwrap()
+}
+
+/// Fails unless the outputs are those of the definition to `1e-4` of the largest.
+fn assert_same(what: &str, graph: &Graph, pictures: &[Values], weights: &[Weights], outputs: &[Tensor]) {
+    for (picture, values) in pictures.iter().enumerate() {
+        for (output, expected) in outputs.iter().zip(reference(graph, values, weights)) {
+            let found = output.get(picture).unwrap();
+            assert_eq!(found.dims(), [expected.channels, expected.size.0, expected.size.1], "{what}");
+            let found = found.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let largest = expected.values.iter().fold(1e-3, |most: f64, value| most.max(value.abs()));
+            for (found, expected) in found.iter().zip(&expected.values) {
+                let difference = (f64::from(*found) - expected).abs();
+                assert!(difference <= 1e-4 * largest, "{what}: {found} instead of {expected}, of {largest}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_engine_computes_what_a_graph_says(
+        seed in any::<u64>(),
+        layers in 0..9usize,
+        quarters in (1..8usize, 1..8usize),
+        batch in 1..=3usize,
+        threads in 1..=3usize,
+    ) {
+        let mut random = Random(seed);
+        let graph = random_graph(&mut random, layers);
+        let weights = random_weights(&mut random, &graph);
+        // Sizes that halve twice, so that layers meet.
+        let size = (4 * quarters.0, 4 * quarters.1);
+        let pictures: Vec<Values> = (0..batch).map(|_| picture(&mut random, size)).collect();
+        for (name, program) in programs(&graph, size, threads, &weights) {
+            let outputs = program.forward(&tensor(&pictures)).unwrap();
+            assert_same(&name, &graph, &pictures, &weights, &outputs);
+        }
+        let mut next = weights.iter();
+        let layers = Executor::new(&Engine::Candle(Device::Cpu), &graph, size, &mut |_| {
+            Ok::<_, Error>(next.next().unwrap().clone())
+        });
+        let outputs = layers.unwrap().forward(&tensor(&pictures)).unwrap();
+        assert_same("candle", &graph, &pictures, &weights, &outputs);
+    }
+
+    #[test]
+    fn a_single_convolution_of_any_size(
+        seed in any::<u64>(),
+        (in_channels, out_channels) in (1..70usize, 1..70usize),
+        (kernel, stride) in (prop::sample::select(vec![1, 3, 5, 7]), 1..=2usize),
+        size in (1..40usize, 1..40usize),
+        threads in 1..=3usize,
+    ) {
+        let mut random = Random(seed);
+        let (mut graph, start) = Graph::new();
+        let spec = |out_channels, kernel, stride| ConvSpec {
+            name: "conv".into(),
+            geometry: Geometry { in_channels: 0, out_channels, kernel, stride },
+            norm: Norm::Bias,
+            activation: Activation::LeakyRelu(0.1),
+        };
+        let first = graph.conv(start, spec(in_channels, 1, 1), None);
+        let second = graph.conv(first, spec(out_channels, kernel, stride), None);
+        graph.output(second);
+        let weights = random_weights(&mut random, &graph);
+        let pictures = [picture(&mut random, size)];
+        for (name, program) in programs(&graph, size, threads, &weights) {
+            let outputs = program.forward(&tensor(&pictures)).unwrap();
+            assert_same(&name, &graph, &pictures, &weights, &outputs);
+        }
+    }
+}
+
+#[test]
+fn a_run_does_not_depend_on_the_one_before() {
+    let mut random = Random(7);
+    let graph = random_graph(&mut random, 8);
+    let weights = random_weights(&mut random, &graph);
+    let size = (16, 24);
+    let pictures: Vec<Values> = (0..4).map(|_| picture(&mut random, size)).collect();
+    for (name, program) in programs(&graph, size, 2, &weights) {
+        // Larger and smaller batches share the arena; what an earlier one left there must not be seen.
+        for pictures in [&pictures[..1], &pictures[..], &pictures[2..3], &pictures[1..3]] {
+            let outputs = program.forward(&tensor(pictures)).unwrap();
+            assert_same(&name, &graph, pictures, &weights, &outputs);
+        }
+    }
+}
+
+#[test]
+fn what_the_kernels_cannot_do_is_said() {
+    let spec = |kernel, stride| ConvSpec {
+        name: "odd one".into(),
+        geometry: Geometry { in_channels: 0, out_channels: 4, kernel, stride },
+        norm: Norm::Bias,
+        activation: Activation::Relu,
+    };
+    let problem = |graph: &Graph| {
+        let mut weights = |spec: &ConvSpec| {
+            Ok::<_, Error>((vec![0.0; spec.geometry.weights()], vec![0.0; spec.geometry.out_channels]))
+        };
+        Executor::new(&Engine::Cpu(Settings::default()), graph, (8, 8), &mut weights).unwrap_err().to_string()
+    };
+    let (mut graph, picture) = Graph::new();
+    graph.conv(picture, spec(3, 3), None);
+    assert_eq!(
+        problem(&graph),
+        "the convolution odd one has a kernel of 3 and a stride of 3; kernels are odd, strides 1 or 2"
+    );
+    let (mut graph, picture) = Graph::new();
+    graph.upsample(picture);
+    assert_eq!(problem(&graph), "layer 1 reads the picture itself, which only convolutions may");
+    let (mut graph, picture) = Graph::new();
+    let conv = graph.conv(picture, spec(3, 1), None);
+    let half = graph.conv(picture, spec(3, 2), None);
+    graph.concat(vec![conv, half]);
+    assert_eq!(problem(&graph), "the layers 3 and 2 meet with 8x8 and 4x4 pixels");
+}
