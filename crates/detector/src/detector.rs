@@ -9,7 +9,7 @@ use protocol::Detection;
 use protocol::infer::ModelInfo;
 
 use crate::decode::Decoder;
-use crate::executor::cpu::{self, InstructionSet};
+use crate::executor::cpu::{self, InstructionSet, Profile};
 use crate::executor::{Engine, Executor, PictureMut};
 use crate::letterbox;
 use crate::model_file::{self, LoadError, ModelFile};
@@ -42,7 +42,7 @@ pub struct LoadOptions {
     pub instruction_set: Option<InstructionSet>,
     /// Bytes that the network's weights may take in memory, as far as that is possible. The more, the faster: a 3x3
     /// convolution has forms of its weights that take up to four times the memory and a third of the time. By default
-    /// 2.3 times the plain weights.
+    /// 2.3 times the plain weights, and no more than half of what the control group allows.
     pub weights_memory: Option<usize>,
     /// Lowest score of a detection, in `0..=1`, in place of the model file's.
     pub score_threshold: Option<f32>,
@@ -142,6 +142,14 @@ impl Detector {
     /// If the pictures have another shape or lie elsewhere, or the network fails on its device.
     pub fn heads(&self, pictures: &Tensor) -> Result<Vec<Tensor>, DetectError> {
         Ok(self.network.forward(pictures)?)
+    }
+
+    /// What each layer takes on the processor: the median of `runs` runs; nothing on a GPU.
+    pub fn profile(&self, runs: usize) -> Option<Profile> {
+        match &self.network {
+            Executor::Cpu(program) => Some(program.profile(runs)),
+            Executor::Candle(_) => None,
+        }
     }
 
     /// The processor's vector instructions that the network runs on; none on a GPU.

@@ -117,6 +117,6 @@ pub mod picture;
 pub mod testing;
 
 pub use detector::{DetectError, Detector, DeviceKind, LoadOptions};
-pub use executor::cpu::{InstructionSet, UnknownInstructionSet};
+pub use executor::cpu::{InstructionSet, LayerTime, Profile, UnknownInstructionSet};
 pub use family::{Family, UnknownFamily};
 pub use model_file::{LoadError, TensorProblem};

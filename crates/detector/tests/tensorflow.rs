@@ -39,6 +39,9 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tensorflow").join(name)
 }
 
+/// The score threshold of all fixtures.
+const THRESHOLD: f32 = 0.3;
+
 /// The same classes in the same order, scores within 1e-4, boxes within 0.05 pixels.
 fn assert_parity(name: &str, family: &str) {
     let golden = std::fs::read(fixture(&format!("{name}.json"))).expect("the fixture is there");
@@ -54,10 +57,13 @@ fn assert_parity(name: &str, family: &str) {
     for picture in &golden.pictures {
         let found = &detector.detect(&[picture.draw()]).expect("a picture with pixels")[0];
         let case = format!("{name}, {}x{}", picture.width, picture.height);
+        // Rounding decides whether a score at the threshold counts; it suppresses nothing with a better one.
+        let counts = |score: f32| score > THRESHOLD + 1e-4;
+        let found: Vec<_> = found.iter().filter(|found| counts(found.score)).collect();
+        let expected: Vec<_> = picture.detections.iter().filter(|expected| counts(expected.1)).collect();
         let classes: Vec<u32> = found.iter().map(|found| found.class_id).collect();
-        let expected: Vec<u32> = picture.detections.iter().map(|expected| expected.0).collect();
-        assert_eq!(classes, expected, "{case}");
-        for (found, expected) in found.iter().zip(&picture.detections) {
+        assert_eq!(classes, expected.iter().map(|expected| expected.0).collect::<Vec<u32>>(), "{case}");
+        for (found, expected) in found.iter().zip(expected) {
             let difference = (found.score - expected.1).abs();
             assert!(difference <= 1e-4, "{case}: {found:?} instead of {expected:?}");
             score_error = score_error.max(difference);

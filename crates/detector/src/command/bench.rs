@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::options::BenchOptions;
 use super::{Interrupt, picture_file};
-use crate::{Detector, InstructionSet};
+use crate::{Detector, InstructionSet, LayerTime, Profile};
 
 /// `docs/schema/detect-bench.schema.json`. Times are in milliseconds.
 #[derive(Debug, Serialize)]
@@ -32,6 +32,47 @@ struct Report {
     median_ms: f64,
     p90_ms: f64,
     most_ms: f64,
+    /// Only with `--layers`, and not on a GPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<Layers>,
+}
+
+/// What each layer takes.
+#[derive(Debug, Serialize)]
+struct Layers {
+    /// Of one thread, in 10⁹ multiplications and additions a second.
+    peak_gflops: f64,
+    layers: Vec<Layer>,
+}
+
+/// A layer.
+#[derive(Debug, Serialize)]
+struct Layer {
+    name: String,
+    method: &'static str,
+    /// Multiplications and additions of its definition.
+    flops: u64,
+    median_ms: f64,
+    /// The definition's multiplications and additions by time and peak of all threads; Winograd's form needs fewer, so that
+    /// it may exceed 1.
+    share_of_peak: f64,
+}
+
+impl From<Profile> for Layers {
+    fn from(profile: Profile) -> Self {
+        let peak = profile.peak_flops * profile.threads as f64;
+        let layer = |layer: LayerTime| Layer {
+            name: layer.name,
+            method: layer.method,
+            flops: layer.flops,
+            median_ms: layer.time.as_secs_f64() * 1e3,
+            share_of_peak: layer.flops as f64 / layer.time.as_secs_f64().max(1e-9) / peak,
+        };
+        Self {
+            peak_gflops: profile.peak_flops / 1e9,
+            layers: profile.layers.into_iter().map(layer).collect(),
+        }
+    }
 }
 
 pub(super) fn run(options: &BenchOptions, interrupt: &Interrupt, output: &mut dyn Write) -> Result<()> {
@@ -72,6 +113,7 @@ pub(super) fn run(options: &BenchOptions, interrupt: &Interrupt, output: &mut dy
         median_ms: quantile(&times, 0.5),
         p90_ms: quantile(&times, 0.9),
         most_ms: quantile(&times, 1.0),
+        layers: if options.layers { detector.profile(options.runs as usize).map(Layers::from) } else { None },
     };
     if options.json {
         Ok(writeln!(output, "{}", serde_json::to_string_pretty(&report)?)?)
@@ -115,6 +157,17 @@ fn write_text(report: &Report, output: &mut dyn Write) -> Result<()> {
             report.median_ms, report.p90_ms, report.least_ms, report.most_ms, report.runs
         ),
     )?;
+    let Some(layers) = &report.layers else { return Ok(()) };
+    writeln!(output, "\n{:28}{:12}{:>9}{:>11}{:>9}", "layer", "method", "ms", "GFLOP/s", "of peak")?;
+    for layer in &layers.layers {
+        write!(output, "{:28}{:12}{:>9.3}", layer.name, layer.method, layer.median_ms)?;
+        if layer.flops > 0 {
+            let rate = layer.flops as f64 / 1e6 / layer.median_ms;
+            write!(output, "{rate:>11.1}{:>8.0}%", 100.0 * layer.share_of_peak)?;
+        }
+        writeln!(output)?;
+    }
+    writeln!(output, "\nOne thread can do {:.1} GFLOP/s at most.", layers.peak_gflops)?;
     Ok(())
 }
 

@@ -137,6 +137,10 @@ pub(super) struct BenchOptions {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub(super) warmup: u32,
 
+    /// Also times each layer, beside what the processor can do at most.
+    #[arg(long)]
+    pub(super) layers: bool,
+
     /// Writes JSON (docs/schema/detect-bench.schema.json).
     #[arg(long)]
     pub(super) json: bool,
@@ -191,7 +195,7 @@ pub(super) struct RunOptions {
     instruction_set: Option<InstructionSet>,
 
     /// Megabytes that the model's weights may take in memory, as far as that is possible; the more, the faster
-    /// [default: 2.3 times the plain weights].
+    /// [default: 2.3 times the plain weights, at most half of what the control group allows].
     #[arg(long, value_name = "MB")]
     weights_memory: Option<usize>,
 

@@ -17,6 +17,8 @@ pub enum Engine {
     Onnxruntime,
     /// Sluice
     Sluice,
+    /// Sluice with AVX2 only
+    SluiceAvx2,
     /// candle's own operations
     Candle,
     /// `OpenVINO` in single precision
@@ -31,9 +33,10 @@ pub enum Engine {
 
 impl Engine {
     /// Every engine, the one that the others are compared with first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Onnxruntime,
         Self::Sluice,
+        Self::SluiceAvx2,
         Self::Openvino,
         Self::OpenvinoBf16,
         Self::Pytorch,
@@ -46,6 +49,7 @@ impl Engine {
         match self {
             Self::Onnxruntime => "onnxruntime",
             Self::Sluice => "sluice",
+            Self::SluiceAvx2 => "sluice-avx2",
             Self::Candle => "candle",
             Self::Openvino => "openvino",
             Self::OpenvinoBf16 => "openvino-bf16",
@@ -58,6 +62,7 @@ impl Engine {
     fn turns(self) -> Option<&'static str> {
         match self {
             Self::Sluice => Some("kernels"),
+            Self::SluiceAvx2 => Some("avx2"),
             Self::Candle => Some("candle"),
             _ => None,
         }

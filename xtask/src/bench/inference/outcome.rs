@@ -111,6 +111,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn results_follow_their_schema() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schema/bench-inference.schema.json");
+        let schema: serde_json::Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        let outcome = Outcome {
+            engine: "sluice".into(),
+            network: "resnet18".into(),
+            threads: 2,
+            batch: 1,
+            runs: 20,
+            median_ms: 72.5,
+            least_ms: 71.0,
+            cpu_ms: 140.1,
+            peak_memory_bytes: 185_000_000,
+            error: 2.6e-6,
+        };
+        let results = Results {
+            started: "2026-03-01T12:00:00Z".into(),
+            commit: None,
+            machine: Machine { kernel: "6.12".into(), cpu: "a processor".into(), cpus: 2 },
+            flags: vec!["avx2".into()],
+            outcomes: vec![outcome],
+        };
+        jsonschema::validate(&schema, &serde_json::to_value(results).unwrap()).unwrap();
+    }
+
+    #[test]
     fn errors_are_shares_of_the_largest_value() {
         assert_eq!(error(&[1.0, -3.5, 0.0], &[1.0, -4.0, 0.25]), Some(0.125));
         assert_eq!(error(&[1.0], &[1.0, 2.0]), None);

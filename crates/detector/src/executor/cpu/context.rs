@@ -4,7 +4,7 @@ use super::kernel::Kernels;
 use super::memory::Shared;
 use super::threads::Threads;
 
-/// One run of a network on a batch of pictures.
+/// One run of a network on a batch of pictures. Arena and scratch are valid for its life, and nobody else's meanwhile.
 #[derive(Debug)]
 pub(super) struct Context<'a> {
     pub(super) kernels: &'static Kernels,

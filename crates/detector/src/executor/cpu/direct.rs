@@ -5,6 +5,8 @@ use super::context::Context;
 use super::kernel::{Direct, Epilogue, Kernels, Step};
 use super::layout::{Region, counts};
 use super::memory::Aligned;
+use super::packing::packed;
+use super::threads::Threads;
 use crate::graph::Geometry;
 
 /// Input that stays in a core's own cache while a group of output channels passes over it, in bytes.
@@ -31,30 +33,24 @@ pub(super) fn packed_len(geometry: &Geometry, kernels: &Kernels) -> usize {
 
 /// Weights in the order in which the register tiles take them: for each group of up to two vectors of output channels
 /// all blocks of input channels, rows and columns of taps, and channels.
-pub(super) fn pack(geometry: &Geometry, kernels: &Kernels, weight: &[f32]) -> Aligned {
+pub(super) fn pack(geometry: &Geometry, kernels: &Kernels, weight: &[f32], threads: &mut Threads) -> Aligned {
     let Geometry { in_channels, out_channels, kernel, .. } = *geometry;
-    let mut packed = Aligned::zeroed(packed_len(geometry, kernels));
-    let mut next = packed.values_mut().iter_mut();
-    for first in (0..out_channels).step_by(2 * kernels.lanes) {
-        let vectors = vectors(out_channels - first, kernels);
+    let each = 2 * kernels.lanes * geometry.depth();
+    packed(packed_len(geometry, kernels), each, threads, &|group, packed| {
+        let first = 2 * kernels.lanes * group;
+        let row = kernels.vectors(out_channels - first) * kernels.lanes;
+        let mut rows = packed.chunks_exact_mut(row);
         for block in (0..in_channels).step_by(kernels.lanes) {
             for tap in 0..kernel * kernel {
                 for input in block..(block + kernels.lanes).min(in_channels) {
-                    for (output, to) in (first..first + vectors * kernels.lanes).zip(&mut next) {
-                        if output < out_channels {
-                            *to = weight[(output * in_channels + input) * kernel * kernel + tap];
-                        }
+                    let Some(row) = rows.next() else { return };
+                    for (output, to) in (first..out_channels).zip(row) {
+                        *to = weight[(output * in_channels + input) * kernel * kernel + tap];
                     }
                 }
             }
         }
-    }
-    packed
-}
-
-/// Vectors of a group's output channels where so many are left.
-fn vectors(channels: usize, kernels: &Kernels) -> usize {
-    channels.div_ceil(kernels.lanes).min(2)
+    })
 }
 
 impl DirectConv {
@@ -92,7 +88,7 @@ impl DirectConv {
             } else {
                 (task % plan.chunks, task / plan.chunks)
             };
-            let vectors = vectors(out_channels - group * 2 * kernels.lanes, kernels);
+            let vectors = kernels.vectors(out_channels - group * 2 * kernels.lanes);
             let (picture, chunk) = (chunk / plan.chunks_each, chunk % plan.chunks_each);
             let rows = chunk * plan.rows..((chunk + 1) * plan.rows).min(height);
             let from = input.start(batch, picture);

@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod allocations;
+mod allowance;
 mod arena;
 mod choice;
 mod context;
@@ -14,8 +15,10 @@ mod instruction_set;
 mod kernel;
 mod layout;
 mod memory;
+mod packing;
 mod pixels;
 mod plan;
+mod profile;
 mod simd;
 #[cfg(test)]
 pub(super) mod tests;
@@ -29,6 +32,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 pub use instruction_set::{InstructionSet, UnknownInstructionSet};
 pub(crate) use plan::PlanError;
+pub use profile::{LayerTime, Profile};
 
 use super::{Head, Outputs, PictureMut, Weights};
 use crate::graph::{ConvSpec, Graph, Size};
@@ -74,6 +78,7 @@ pub(crate) struct Settings {
 pub(crate) struct Program {
     kernels: &'static Kernels,
     plan: Plan,
+    convolutions: Vec<ConvSpec>,
     /// Of each convolution: packed weights, and biases for whole blocks.
     weights: Vec<(Aligned, Aligned)>,
     state: Mutex<State>,
@@ -126,13 +131,15 @@ impl Program {
     ) -> std::result::Result<Self, E> {
         let plan = plan::plan(graph, size, kernels, choose)
             .map_err(|error| super::Error::from(Error::from(error)))?;
-        let threads = Threads::new(threads).map_err(|error| super::Error::from(Error::Threads(error)))?;
+        let mut threads = Threads::new(threads).map_err(|error| super::Error::from(Error::Threads(error)))?;
         let mut packed = Vec::with_capacity(plan.methods.len());
         for (spec, method) in graph.convolutions().iter().zip(&plan.methods) {
             let (weight, bias) = weights(spec)?;
             let weight = match *method {
-                Method::Direct => direct::pack(&spec.geometry, kernels, &weight),
-                Method::Winograd(tile) => winograd::pack(tile, &spec.geometry, kernels, &weight),
+                Method::Direct => direct::pack(&spec.geometry, kernels, &weight, &mut threads),
+                Method::Winograd(tile) => {
+                    winograd::pack(tile, &spec.geometry, kernels, &weight, &mut threads)
+                }
             };
             let mut padded = Aligned::zeroed(bias.len().next_multiple_of(2 * kernels.lanes));
             padded.values_mut()[..bias.len()].copy_from_slice(&bias);
@@ -141,7 +148,7 @@ impl Program {
         let scratch = Aligned::zeroed(plan.scratch * threads.count());
         let arena = Aligned::zeroed(plan.arena);
         let state = Mutex::new(State { threads, arena, scratch });
-        Ok(Self { kernels, plan, weights: packed, state })
+        Ok(Self { kernels, plan, convolutions: graph.convolutions().to_vec(), weights: packed, state })
     }
 
     /// What it runs on.
@@ -191,31 +198,46 @@ impl Program {
     }
 
     fn compute(&self, batch: usize, threads: &mut Threads, arena: &mut Aligned, scratch: &mut Aligned) {
-        let mut context = Context {
+        let mut context = self.context(batch, threads, arena, scratch);
+        for step in &self.plan.steps {
+            self.step(step, &mut context);
+        }
+    }
+
+    fn context<'a>(
+        &self,
+        batch: usize,
+        threads: &'a mut Threads,
+        arena: &'a mut Aligned,
+        scratch: &'a mut Aligned,
+    ) -> Context<'a> {
+        Context {
             kernels: self.kernels,
             threads,
             arena: arena.shared(),
             scratch: scratch.shared(),
             scratch_each: self.plan.scratch,
             batch,
-        };
-        for step in &self.plan.steps {
-            #[expect(unsafe_code, reason = "layers reach into the arena through pointers")]
-            // SAFETY: the plan placed all regions in the arena, those of neighbours apart; weights are packed by it; arena
-            // and scratch are borrowed until the end.
-            unsafe {
-                match step {
-                    Step::Direct { convolution, conv } => {
-                        let (weights, bias) = &self.weights[*convolution];
-                        conv.run(&mut context, weights, bias);
-                    }
-                    Step::Winograd { convolution, conv } => {
-                        let (weights, bias) = &self.weights[*convolution];
-                        conv.run(&mut context, weights, bias);
-                    }
-                    Step::Move(step) => step.run(&mut context),
-                    Step::Join(step) => step.run(&mut context),
+        }
+    }
+
+    /// Runs a layer of this program's plan.
+    fn step(&self, step: &Step, context: &mut Context<'_>) {
+        #[expect(unsafe_code, reason = "layers reach into the arena through pointers")]
+        // SAFETY: the plan placed all regions in the arena, those of neighbours apart; weights are packed by it; arena and
+        // scratch, as large as the plan says, are borrowed for the context's life.
+        unsafe {
+            match step {
+                Step::Direct { convolution, conv } => {
+                    let (weights, bias) = &self.weights[*convolution];
+                    conv.run(context, weights, bias);
                 }
+                Step::Winograd { convolution, conv } => {
+                    let (weights, bias) = &self.weights[*convolution];
+                    conv.run(context, weights, bias);
+                }
+                Step::Move(step) => step.run(context),
+                Step::Join(step) => step.run(context),
             }
         }
     }
@@ -236,12 +258,14 @@ impl Program {
     }
 }
 
-/// Bytes for packed weights where nobody says how many: a little less than half of the convolutions' largest forms
-/// together, with which a network takes a few per cent more time than with all of them.
+/// Bytes for packed weights where nobody says how many: 2.3 times the plain ones, with which a network takes a few per cent
+/// more time than with as many as serve.
 fn usual_budget(graph: &Graph) -> usize {
     let plain: usize =
         graph.convolutions().iter().map(|spec| spec.geometry.weights() * size_of::<f32>()).sum();
-    plain / 10 * 23
+    // Half of what the process may use is left for everything else.
+    let allowed = allowance::memory().unwrap_or(usize::MAX);
+    (plain / 10 * 23).min(allowed / 2)
 }
 
 /// Pictures `[batch, 3, height, width]` to `[batch, values]`, which are those of the outputs one after the other, each

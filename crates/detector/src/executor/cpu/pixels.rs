@@ -25,6 +25,17 @@ pub(super) enum Kind {
     DepthToSpace(usize),
 }
 
+impl Kind {
+    /// What the layer does, in a word.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::MaxPool(_) => "max-pool",
+            Self::Upsample => "upsample",
+            Self::DepthToSpace(_) => "depth-to-space",
+        }
+    }
+}
+
 impl Move {
     /// Computes the output of every picture.
     ///

@@ -5,6 +5,8 @@ use super::context::Context;
 use super::kernel::{Epilogue, Kernels, Outputs, Product, Tile, Tile2, Tile3, Tile4, Transforms, weights};
 use super::layout::Region;
 use super::memory::{Aligned, LINE, Shared};
+use super::packing::packed;
+use super::threads::Threads;
 use crate::graph::Geometry;
 
 /// Tiles of a group: enough that the weights are read seldom, few enough that the products stay in the cache.
@@ -68,35 +70,35 @@ pub(super) fn packed_len(tile: TileSize, geometry: &Geometry, kernels: &Kernels)
 
 /// Weights at the points, in the order in which the products take them: for each group of up to two vectors of output
 /// channels all points and input channels.
-pub(super) fn pack(tile: TileSize, geometry: &Geometry, kernels: &Kernels, weight: &[f32]) -> Aligned {
+pub(super) fn pack(
+    tile: TileSize,
+    geometry: &Geometry,
+    kernels: &Kernels,
+    weight: &[f32],
+    threads: &mut Threads,
+) -> Aligned {
     let Geometry { in_channels, out_channels, .. } = *geometry;
     let at_points = match tile {
         TileSize::Two => weights::<Tile2>,
         TileSize::Three => weights::<Tile3>,
         TileSize::Four => weights::<Tile4>,
     };
-    let mut packed = Aligned::zeroed(packed_len(tile, geometry, kernels));
     let lanes = kernels.lanes;
     let inputs = in_channels.next_multiple_of(lanes);
-    for (group, packed) in packed.values_mut().chunks_mut(2 * lanes * inputs * tile.points()).enumerate() {
+    let each = 2 * lanes * inputs * tile.points();
+    packed(packed_len(tile, geometry, kernels), each, threads, &|group, packed| {
         let first = 2 * lanes * group;
-        let vectors = vectors(out_channels - first.min(out_channels), kernels);
-        for (lane, output) in (first..out_channels).take(vectors * lanes).enumerate() {
-            for input in 0..in_channels {
+        let row = kernels.vectors(out_channels - first) * lanes;
+        for input in 0..in_channels {
+            for (lane, output) in (first..out_channels).take(row).enumerate() {
                 let mut taps = [0.0; 9];
                 taps.copy_from_slice(&weight[(output * in_channels + input) * 9..][..9]);
                 for (point, value) in at_points(&taps).into_iter().enumerate().take(tile.points()) {
-                    packed[(point * inputs + input) * vectors * lanes + lane] = value;
+                    packed[(point * inputs + input) * row + lane] = value;
                 }
             }
         }
-    }
-    packed
-}
-
-/// Vectors of a group's output channels where so many are left.
-fn vectors(channels: usize, kernels: &Kernels) -> usize {
-    channels.div_ceil(kernels.lanes).min(2)
+    })
 }
 
 /// Distances in a thread's scratch, in values.
@@ -235,7 +237,7 @@ impl Pass<'_> {
     unsafe fn outputs(&self, group: usize, channel_group: usize, inputs: *const f32, scratch: *mut f32) {
         let Self { conv, kernels, .. } = *self;
         let lanes = kernels.lanes;
-        let vectors = vectors(conv.out_channels - channel_group * 2 * lanes, kernels);
+        let vectors = kernels.vectors(conv.out_channels - channel_group * 2 * lanes);
         let channels = conv.input.blocks * lanes;
         let count = self.tiles(group).count();
         let weights = &self.weights[channel_group * 2 * lanes * channels * conv.tile.points()..];

@@ -5,6 +5,7 @@
 mod tiles;
 mod direct;
 mod epilogue;
+mod peak;
 mod pool;
 mod product;
 mod winograd;
@@ -52,6 +53,8 @@ pub(super) struct Kernels {
     /// Transforms for tiles of 2, 3 and 4 outputs an axis.
     pub(super) transforms: [Transforms; 3],
     pub(super) max_pool: unsafe fn(&MaxPool),
+    /// So many rounds of multiplications and additions in registers, and how many those were.
+    pub(super) peak: unsafe fn(usize) -> usize,
 }
 
 /// The transforms of one size of tile.
@@ -113,6 +116,12 @@ macro_rules! kernels {
                 // SAFETY: the caller's.
                 unsafe { pool::max_pool::<$simd>(a) }
             }
+
+            $(#[$feature])?
+            pub(super) unsafe fn peak(rounds: usize) -> usize {
+                // SAFETY: the caller's.
+                unsafe { peak::peak::<$simd>(rounds) }
+            }
         }
 
         static $table: Kernels = Kernels {
@@ -127,6 +136,7 @@ macro_rules! kernels {
                 Transforms { inputs: $module::inputs::<Tile4>, outputs: $module::outputs::<Tile4> },
             ],
             max_pool: $module::max_pool,
+            peak: $module::peak,
         };
     };
 }
@@ -140,6 +150,11 @@ kernels!(NEON, neon, Neon, Neon);
 kernels!(PORTABLE, portable, Portable, Portable);
 
 impl Kernels {
+    /// Vectors of a group of output channels where so many channels are left.
+    pub(super) fn vectors(&self, channels: usize) -> usize {
+        channels.div_ceil(self.lanes).min(2)
+    }
+
     /// The kernels that this processor can run, the fastest first.
     pub(super) fn available() -> Vec<&'static Self> {
         let mut available = Vec::new();

@@ -1,0 +1,90 @@
+//! Where a network's time goes.
+
+use std::time::{Duration, Instant};
+
+use super::choice::Method;
+use super::plan::Step;
+use super::winograd::TileSize;
+use super::{PictureMut, PoisonError, Program, State};
+
+/// What one layer takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerTime {
+    /// Its name in the model file; for layers without weights what they do.
+    pub name: String,
+    /// How it is computed: `direct`, `winograd 2`, `winograd 3` or `winograd 4` by the outputs of an axis of a tile, or
+    /// `move`.
+    pub method: &'static str,
+    /// Multiplications and additions of the layer's definition for one picture.
+    pub flops: u64,
+    /// The median of several runs on one picture.
+    pub time: Duration,
+}
+
+/// A network's layers beside what the processor can do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    /// In the order in which they run.
+    pub layers: Vec<LayerTime>,
+    /// Multiplications and additions a second of one thread that does nothing else.
+    pub peak_flops: f64,
+    /// Threads that the layers ran on.
+    pub threads: usize,
+}
+
+impl Program {
+    /// Runs the network `runs` times on one picture and times each layer.
+    pub(crate) fn profile(&self, runs: usize) -> Profile {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { threads, arena, scratch } = &mut *state;
+        let mut fill = |_: usize, mut picture: PictureMut<'_>| picture.rows().for_each(|row| row.fill(0.5));
+        let mut times = vec![Vec::with_capacity(runs); self.plan.steps.len()];
+        for _ in 0..runs {
+            self.fill(1, arena, &mut fill);
+            let mut context = self.context(1, threads, arena, scratch);
+            for (step, times) in self.plan.steps.iter().zip(&mut times) {
+                let begin = Instant::now();
+                self.step(step, &mut context);
+                times.push(begin.elapsed());
+            }
+        }
+        let layers = self.plan.steps.iter().zip(times).map(|(step, mut times)| {
+            times.sort_unstable();
+            let time = times.get(times.len() / 2).copied().unwrap_or_default();
+            let (name, method, flops) = self.describe(step);
+            LayerTime { name, method, flops, time }
+        });
+        Profile { layers: layers.collect(), peak_flops: self.peak(), threads: threads.count() }
+    }
+
+    fn describe(&self, step: &Step) -> (String, &'static str, u64) {
+        let (convolution, (height, width)) = match step {
+            Step::Direct { convolution, conv } => (*convolution, conv.output.size),
+            Step::Winograd { convolution, conv } => (*convolution, conv.output.size),
+            Step::Move(step) => return (step.kind.name().into(), "move", 0),
+            Step::Join(_) => return ("concat".into(), "move", 0),
+        };
+        let spec = &self.convolutions[convolution];
+        let method = match self.plan.methods[convolution] {
+            Method::Direct => "direct",
+            Method::Winograd(TileSize::Two) => "winograd 2",
+            Method::Winograd(TileSize::Three) => "winograd 3",
+            Method::Winograd(TileSize::Four) => "winograd 4",
+        };
+        (spec.name.clone(), method, 2 * (spec.geometry.weights() * height * width) as u64)
+    }
+
+    /// What a thread does in a loop of multiplications and additions in registers, a second.
+    fn peak(&self) -> f64 {
+        const ROUNDS: usize = 2_000_000;
+        let rate = || {
+            let begin = Instant::now();
+            #[expect(unsafe_code, reason = "a kernel")]
+            // SAFETY: the program's kernels are those of this processor.
+            let operations = unsafe { (self.kernels.peak)(ROUNDS) };
+            operations as f64 / begin.elapsed().as_secs_f64()
+        };
+        // The best of a few: anything else on the machine only takes away.
+        (0..5).map(|_| rate()).fold(0.0, f64::max)
+    }
+}
