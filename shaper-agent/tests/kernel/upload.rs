@@ -71,33 +71,53 @@ fn a_tcp_upload_gets_the_rate() {
 /// change counts within 100 ms, and nothing is missing from the counters.
 #[test]
 fn a_flood_from_several_threads_keeps_the_bound() {
+    if can_run() {
+        flood_while_the_rate_changes("police", Duration::from_millis(100));
+    }
+}
+
+/// What has its departure keeps it, so a lower rate is in force when that is over: after the 600 ms that a packet waits at
+/// most, and while a higher one takes the queue over, some of it comes at the old.
+#[test]
+fn a_flood_from_several_threads_keeps_the_bound_in_the_queue() {
     if !can_run() {
         return;
     }
-    const BURST: u64 = 20_000;
     let container = Container::new();
-    let agent = Agent::start(&container, &["--rate", "1mbit", "--burst", "20000b", "--mode", "police"]);
+    if !can_shape(&container) {
+        println!("SKIPPED: this kernel has no fq, or an ifb that takes nothing from programs");
+        return;
+    }
+    drop(container);
+    flood_while_the_rate_changes("shape", Duration::from_millis(700));
+}
+
+/// Four senders flood while the rate goes up and down; a lower one must be in force `patience` after the order, or on a
+/// slow machine when the command has ended.
+fn flood_while_the_rate_changes(mode: &str, patience: Duration) {
+    const BURST: u64 = 20_000;
+    const EACH: Duration = Duration::from_millis(1500);
+    let container = Container::new();
+    let agent = Agent::start(&container, &["--rate", "1mbit", "--burst", "20000b", "--mode", mode]);
     let flood = Flood::start(&container, 4);
-    let mut rates = vec![(Instant::now(), 1e6)];
+    let (mut rates, mut orders) = (vec![(Instant::now(), 1e6)], Vec::new());
     for (word, rate) in [("2400kbit", 2.4e6), ("500kbit", 0.5e6), ("2mbit", 2e6), ("1mbit", 1e6)] {
-        std::thread::sleep(Duration::from_secs(1));
-        let before = Instant::now();
+        std::thread::sleep(EACH);
+        let order = Instant::now();
         let set = container.agent(&["set", "--iface", &container.iface, "--rate", word]).output().unwrap();
         assert!(set.status.success(), "{set:?}");
-        // More may come from the order on; less must be in force 100 ms after it, or on a slow machine when the command
-        // has ended.
         let up = rates.last().is_some_and(|(_, last)| rate > *last);
-        let bites = Instant::now().max(before + Duration::from_millis(100));
-        rates.push((if up { before } else { bites }, rate));
+        let bites = Instant::now().max(order + patience);
+        rates.push((if up { order } else { bites }, rate));
+        orders.push(order);
     }
-    std::thread::sleep(Duration::from_secs(1));
-    let end = Instant::now();
+    std::thread::sleep(EACH);
+    orders.push(Instant::now());
     let trace = flood.end();
     assert_bound(&trace, &rates, BURST);
     // Nor is less: in the last half second of each rate, that rate.
-    for (index, (_, rate)) in rates.iter().enumerate() {
-        let until = rates.get(index + 1).map_or(end, |(next, _)| *next - Duration::from_millis(100));
-        let bytes = bytes_between(&trace, until - Duration::from_millis(500), until) as f64;
+    for ((_, rate), next) in rates.iter().zip(orders) {
+        let bytes = bytes_between(&trace, next - Duration::from_millis(500), next) as f64;
         assert!(bytes > rate / 16.0 * 0.85, "{bytes} bytes in half a second at {rate} bit/s");
     }
     let bytes: u64 = trace.iter().map(|(_, bytes)| bytes).sum();
@@ -106,7 +126,7 @@ fn a_flood_from_several_threads_keeps_the_bound() {
     // The independent count and the program's own agree, but for the packets of address resolution and those that came
     // after the end.
     let counted = detached["passed_bytes"].as_u64().unwrap();
-    assert!((bytes..bytes + 60_000).contains(&counted), "{counted} counted, {bytes} received");
+    assert!((bytes..bytes + 150_000).contains(&counted), "{counted} counted, {bytes} received");
 }
 
 /// `kill -9` in the middle of a flood: not a byte above the limit, before or after the next agent takes it over.
@@ -163,6 +183,15 @@ fn small_packets_do_not_wait_behind_an_upload() {
     assert!(detached["dropped_packets"].as_u64().unwrap() > 0, "{detached}");
 }
 
+/// Whether `check` says that this kernel can shape.
+fn can_shape(container: &Container) -> bool {
+    let check = container.agent(&["check", "--json"]).output().unwrap();
+    let check: serde_json::Value = serde_json::from_slice(&check.stdout).unwrap();
+    assert_follows(include_str!("../../../docs/schema/shaper-check.schema.json"), &check);
+    let shape = check["checks"].as_array().unwrap().iter().find(|line| line["name"] == "mode shape").unwrap();
+    shape["ok"] == true
+}
+
 /// Where the kernel has `fq`, packets wait: the rate is full and nothing is sent again.
 #[test]
 fn what_waits_is_not_lost() {
@@ -187,11 +216,7 @@ fn what_waits_is_not_lost() {
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
     assert_eq!(code, Some(0), "{stderr}");
-    let check = container.agent(&["check", "--json"]).output().unwrap();
-    let check: serde_json::Value = serde_json::from_slice(&check.stdout).unwrap();
-    assert_follows(include_str!("../../../docs/schema/shaper-check.schema.json"), &check);
-    let shape = check["checks"].as_array().unwrap().iter().find(|line| line["name"] == "mode shape").unwrap();
-    let agent = if shape["ok"] == true {
+    let agent = if can_shape(&container) {
         Agent::start(&container, &["--rate", "1mbit", "--mode", "shape"])
     } else {
         // Without fq, or where an ifb takes nothing from programs, `auto` says so and polices; `shape` refuses.
