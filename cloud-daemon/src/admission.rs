@@ -119,6 +119,12 @@ impl Admission {
         }
     }
 
+    /// Whether the model is at work.
+    #[cfg(test)]
+    pub(crate) fn is_running(&self) -> bool {
+        self.state().running.is_some()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,10 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use detector::{DeviceKind, LoadOptions};
+use model_source::SourceOptions;
 
 use crate::server::Settings;
 
@@ -17,9 +20,8 @@ use crate::server::Settings;
 #[derive(Debug, Clone, clap::Parser)]
 #[command(version)]
 pub struct Options {
-    /// The model file.
-    #[arg(long, value_name = "FILE", env = "MODEL_URL")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: SourceOptions,
 
     /// Address and port to listen on; port 0 takes any free one [default: 0.0.0.0:5000].
     #[arg(long, value_name = "ADDR:PORT")]
@@ -89,13 +91,23 @@ pub enum LogFormat {
 
 impl Options {
     /// What the options come to.
-    pub fn settings(&self) -> Settings {
+    ///
+    /// # Errors
+    ///
+    /// What is missing, as clap says it of other options.
+    pub fn settings(&self) -> Result<Settings, clap::Error> {
+        let missing = || {
+            Self::command().error(
+                ErrorKind::MissingRequiredArgument,
+                "no model: give --model (or the environment variable MODEL_URL)",
+            )
+        };
         let ip = self.bind_ip.0.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let port = self.bind_port.0.unwrap_or(5000);
         let count = |n: u16| NonZeroUsize::new(n.into()).unwrap_or(NonZeroUsize::MIN);
-        Settings {
+        Ok(Settings {
             listen: self.listen.unwrap_or(SocketAddr::new(ip, port)),
-            model: self.model.clone(),
+            model: Arc::new(self.model.source().ok_or_else(missing)?),
             load: LoadOptions {
                 device: self.device.0,
                 input: self.input_shape.0.map(|shape| (shape.height, shape.width)),
@@ -106,7 +118,7 @@ impl Options {
             max_pixels: self.max_pixels,
             queue: count(self.queue),
             batch: count(self.batch),
-        }
+        })
     }
 }
 
@@ -216,7 +228,7 @@ mod tests {
     fn where_to_listen() {
         let listen = |arguments: &[&str]| {
             let all = ["cloud-daemon", "--model", "m"].iter().chain(arguments);
-            Options::try_parse_from(all).unwrap().settings().listen.to_string()
+            Options::try_parse_from(all).unwrap().settings().unwrap().listen.to_string()
         };
         assert_eq!(listen(&[]), "0.0.0.0:5000");
         assert_eq!(listen(&["--bind-port", "6000", "--bind-ip", ""]), "0.0.0.0:6000");

@@ -14,7 +14,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use protocol::infer::{DEADLINE_MS, ImageSize, InferResponse, REQUEST_ID, Timing};
+use protocol::infer::{DEADLINE_MS, ImageSize, InferResponse, ModelInfo, REQUEST_ID, Timing};
 use tracing::Instrument;
 
 use crate::admission::Admission;
@@ -83,7 +83,7 @@ async fn infer(
     };
     let upload = service.uploads.read(&headers, body, deadline).await?;
     let received = Instant::now();
-    let model = service.worker.model().ok_or(Refusal::NotReady)?;
+    service.worker.model().ok_or(Refusal::NotReady)?;
     let ticket = service.admission.admit(deadline)?;
     let bytes = upload.bytes.len();
     let decoded = service.decoding.decode(upload).await?;
@@ -97,6 +97,7 @@ async fn infer(
         width = image.width,
         height = image.height,
         detections = answer.detections.len(),
+        model = answer.model.name,
         queue_ms = millis(answer.queue),
         infer_ms = millis(answer.infer),
         total_ms = millis(total),
@@ -104,7 +105,7 @@ async fn infer(
     );
     Ok(Json(InferResponse {
         request_id: request_id.0,
-        model: model.clone(),
+        model: ModelInfo::clone(&answer.model),
         image,
         detections: answer.detections,
         timing: Timing {

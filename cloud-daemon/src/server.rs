@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,16 +11,19 @@ use detector::LoadOptions;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use model_source::Source;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::admission::Admission;
 use crate::decoding::Decoding;
+use crate::keeper::Keeper;
 use crate::metrics::Metrics;
+use crate::model::ModelError;
 use crate::router::{Service, router};
 use crate::upload::Uploads;
-use crate::worker::{Model, StartError, Worker};
+use crate::worker::Worker;
 
 /// How many connections there may be; further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 512;
@@ -42,8 +44,8 @@ const UPLOAD_MEMORY: usize = 256 << 20;
 pub struct Settings {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// The model file.
-    pub model: PathBuf,
+    /// Where the model is.
+    pub model: Arc<Source>,
     /// How to load it.
     pub load: LoadOptions,
     /// The largest body, in bytes.
@@ -73,7 +75,7 @@ pub enum ServerError {
     Listen(SocketAddr, io::Error),
     /// The model does not load or run.
     #[error("{0}")]
-    Model(StartError),
+    Model(ModelError),
 }
 
 /// A server that listens.
@@ -116,13 +118,9 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
         let settings = self.settings;
         let admission = Admission::new(settings.queue.get());
-        let (path, options) = (settings.model.clone(), settings.load.clone());
-        let (worker, ready) = Worker::start(
-            move || Ok(Model::load(&path, &options)?),
-            Arc::clone(&admission),
-            settings.queue.get(),
-            settings.batch.get(),
-        );
+        let worker = Worker::start(Arc::clone(&admission), settings.queue.get(), settings.batch.get())
+            .map_err(|error| ServerError::Model(ModelError::Thread(error)))?;
+        let keeper = Keeper::new(settings.model, settings.load, Arc::clone(&admission), worker.clone());
         let at_once = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let service = Service {
             uploads: Uploads::new(settings.max_body, UPLOAD_MEMORY),
@@ -134,7 +132,7 @@ impl Server {
         let connections = GracefulShutdown::new();
         tokio::pin!(stop);
         let loaded = async {
-            match ready.await.unwrap_or(Err(StartError::Thread)) {
+            match keeper.begin().await {
                 // Nothing more to hear from it.
                 Ok(()) => std::future::pending().await,
                 Err(error) => ServerError::Model(error),

@@ -6,12 +6,13 @@ use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use detector::DeviceKind;
+use model_source::SourceOptions;
 
 use crate::{duration, http_url::HttpUrl, source::RtspTransport, uplink::Size};
 
 const AFTER_HELP: &str = "\
 Environment variables are those of KubeEdge Sedna's helmet detection example, in lower or upper case; an empty one \
-counts as unset, and a flag wins. DATA_PATH_PREFIX is not needed: give paths as they are.
+counts as unset, and a flag wins.
 
 Exit codes: 0 done, 1 failed, 2 bad usage, 130 stopped at once by a second signal.";
 
@@ -54,9 +55,9 @@ pub struct RunArgs {
     /// at its end (see --loop); everything else is opened again for ever.
     #[arg(long, env = "video_url", value_name = "URL|FILE")]
     pub video_url: Option<String>,
-    /// The little model's file.
-    #[arg(long, env = "MODEL_URL", value_name = "FILE")]
-    pub model: Option<PathBuf>,
+    /// Where the little model is.
+    #[command(flatten)]
+    pub model: SourceOptions,
     /// Height and width of the little model's input, in place of the model file's.
     #[arg(long, env = "input_shape", value_name = "H,W", value_parser = input_shape)]
     pub input_shape: Option<(usize, usize)>,

@@ -8,7 +8,13 @@ use crate::cli::LogFormat;
 
 /// Starts the log; `RUST_LOG` sets how much is written.
 pub fn init(format: LogFormat) {
-    let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
+    let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
+        Ok(set) if !set.is_empty() => {
+            EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).parse_lossy(set)
+        }
+        // A store that does not answer is told of once, by those who asked it.
+        _ => EnvFilter::new("info,object_store=warn"),
+    };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)

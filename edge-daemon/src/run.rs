@@ -58,7 +58,11 @@ async fn watch(settings: Settings) -> Result<()> {
     let signals = tokio::spawn(watch_signals(interrupt.clone())?);
     settings.notes.iter().for_each(|note| info!("{note}"));
     source::check_elements(&settings.source.location)?;
-    let detector = Detector::load(&settings.model, &settings.load)?;
+    let file = tokio::select! {
+        file = settings.model.fetch() => file?,
+        () = interrupt.cancelled() => return Ok(()),
+    };
+    let detector = Detector::load(&file.path, &settings.load)?;
     let model = detector.info();
     info!(
         model = model.name,

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use detector::LoadOptions;
+use model_source::Source;
 
 use crate::{
     cli::RunArgs,
@@ -19,8 +20,8 @@ use crate::{
 pub struct Settings {
     /// The video.
     pub source: SourceSettings,
-    /// The little model's file.
-    pub model: PathBuf,
+    /// Where the little model is.
+    pub model: Source,
     /// How to load it.
     pub load: LoadOptions,
     /// Which frames are hard.
@@ -54,7 +55,7 @@ impl Settings {
             Err(never) => match never {},
         };
         let model =
-            args.model.clone().ok_or("no model: give --model (or the environment variable MODEL_URL)")?;
+            args.model.source().ok_or("no model: give --model (or the environment variable MODEL_URL)")?;
         if location.is_live() && (args.unpaced || args.repeat) {
             return Err(format!(
                 "--unpaced and --loop are for files; {location} has its own pace and no end"

@@ -1,6 +1,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use image::RgbImage;
 use protocol::BoundingBox;
 
 use super::*;
@@ -18,14 +19,18 @@ fn finds_width(pictures: &[RgbImage]) -> Vec<Vec<Detection>> {
     pictures.iter().map(|picture| vec![object(picture, 0.3), object(picture, 0.7)]).collect()
 }
 
-fn info() -> ModelInfo {
-    ModelInfo {
-        name: "test".into(),
+fn model(
+    name: &str,
+    detect: impl Fn(&[RgbImage]) -> Result<Vec<Vec<Detection>>, String> + Send + 'static,
+) -> Model {
+    let info = ModelInfo {
+        name: name.into(),
         family: "test".into(),
         input_width: 32,
         input_height: 32,
         classes: vec![],
-    }
+    };
+    Model { info: Arc::new(info), detect: Box::new(detect) }
 }
 
 struct Setup {
@@ -37,9 +42,11 @@ async fn start(
     detect: impl Fn(&[RgbImage]) -> Result<Vec<Vec<Detection>>, String> + Send + 'static,
 ) -> Setup {
     let admission = Admission::new(16);
-    let load = move || Ok(Model { info: info(), detect: Box::new(detect) });
-    let (worker, ready) = Worker::start(load, Arc::clone(&admission), 16, 4);
-    ready.await.unwrap().unwrap();
+    let worker = Worker::start(Arc::clone(&admission), 16, 4).unwrap();
+    assert!(worker.model().is_none());
+    let model = model("test", detect);
+    model.warm_up(&admission).unwrap();
+    worker.install(model).await.unwrap();
     Setup { admission, worker: Arc::new(worker) }
 }
 
@@ -56,6 +63,13 @@ impl Setup {
     async fn detect(&self, width: u32, deadline: Option<Instant>) -> Result<Answer, Refusal> {
         let ticket = self.admission.admit(None)?;
         self.worker.detect(decoded(width).await, deadline, ticket).await
+    }
+}
+
+/// Waits until the model is at work on something and nothing else waits.
+async fn until_running(setup: &Setup) {
+    while !setup.admission.is_running() || setup.admission.waiting() > 0 {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -85,7 +99,7 @@ async fn those_who_wait_go_together_and_each_gets_its_own() {
         tokio::task::yield_now().await;
     }
     callers.extend((2..=6).map(ask));
-    while setup.worker.jobs.max_capacity() - setup.worker.jobs.capacity() < 5 {
+    while setup.worker.work.max_capacity() - setup.worker.work.capacity() < 5 {
         tokio::task::yield_now().await;
     }
     release.send(()).unwrap();
@@ -127,10 +141,70 @@ async fn failures_and_panics_are_answered_and_survived() {
     assert!(setup.detect(4, None).await.is_ok());
 }
 
+#[test]
+fn a_model_that_does_not_run_is_told_before_it_is_used() {
+    let broken = model("broken", |_| Err("no such device".into()));
+    let error = broken.warm_up(&Admission::new(1)).unwrap_err();
+    assert!(matches!(error, ModelError::WarmUp(reason) if reason == "no such device"));
+}
+
+/// Each batch is judged by one model, which its answers name; the old one is gone when its last batch is answered.
 #[tokio::test]
-async fn a_model_that_does_not_run_is_not_ready() {
-    let load = || Ok(Model { info: info(), detect: Box::new(|_: &[RgbImage]| Err("no such device".into())) });
-    let (worker, ready) = Worker::start(load, Admission::new(1), 1, 1);
-    assert!(matches!(ready.await.unwrap(), Err(StartError::WarmUp(reason)) if reason == "no such device"));
-    assert!(worker.model().is_none());
+async fn a_batch_ends_where_a_new_model_comes() {
+    struct Gone(Arc<AtomicUsize>);
+    impl Drop for Gone {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let gone = Arc::new(AtomicUsize::new(0));
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let (held, guard) = (Mutex::new(held), Gone(Arc::clone(&gone)));
+    let setup = Arc::new(
+        start(move |pictures| {
+            let _ = &guard;
+            // The warm-up is of this size.
+            if pictures[0].width() != 32 {
+                held.lock().unwrap().recv().unwrap();
+            }
+            Ok(finds_width(pictures))
+        })
+        .await,
+    );
+    let ask = |width| {
+        let setup = Arc::clone(&setup);
+        tokio::spawn(async move { setup.detect(width, None).await.unwrap().model.name.clone() })
+    };
+    let waiting = || setup.worker.work.max_capacity() - setup.worker.work.capacity();
+    let until_waiting = async |count| {
+        while waiting() != count {
+            tokio::task::yield_now().await;
+        }
+    };
+    let first = ask(1);
+    // Taken up by the model: its place in the queue is free again.
+    until_running(&setup).await;
+    let before = [ask(2), ask(3)];
+    until_waiting(2).await;
+    let install = {
+        let setup = Arc::clone(&setup);
+        tokio::spawn(async move {
+            setup.worker.install(model("new", |pictures| Ok(finds_width(pictures)))).await.unwrap();
+        })
+    };
+    until_waiting(3).await;
+    let after = [ask(4), ask(5)];
+    until_waiting(5).await;
+    assert_eq!((setup.worker.model().unwrap().name.as_str(), gone.load(Ordering::SeqCst)), ("test", 0));
+    release.send(()).unwrap();
+    release.send(()).unwrap();
+    install.await.unwrap();
+    assert_eq!((setup.worker.model().unwrap().name.as_str(), gone.load(Ordering::SeqCst)), ("new", 1));
+    assert_eq!(first.await.unwrap(), "test");
+    for asked in before {
+        assert_eq!(asked.await.unwrap(), "test");
+    }
+    for asked in after {
+        assert_eq!(asked.await.unwrap(), "new");
+    }
 }

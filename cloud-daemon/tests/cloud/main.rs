@@ -4,4 +4,5 @@
 
 mod infer;
 mod process;
+mod source;
 mod support;

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::{Daemon, command, get, infer, jpeg, read_reply, write_model};
@@ -10,10 +9,11 @@ use crate::support::{Daemon, command, get, infer, jpeg, read_reply, write_model}
 #[test]
 fn it_listens_while_the_model_loads_and_can_be_stopped_then() {
     let directory = tempfile::tempdir().unwrap();
-    // Opening a FIFO that nobody writes to takes for ever: a model file on a very slow disk.
-    let model = directory.path().join("model.safetensors");
-    assert!(Command::new("mkfifo").arg(&model).status().unwrap().success());
-    let mut daemon = Daemon::start_with(directory, &model, &[]);
+    // A server that takes connections and never says a word.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let model = format!("http://{}/model.safetensors", silent.local_addr().unwrap());
+    let cache = directory.path().join("cache").to_str().unwrap().to_owned();
+    let mut daemon = Daemon::start_with(directory, model.as_ref(), &["--model-cache", &cache]);
     assert_eq!(get(daemon.address, "/healthz").status, 200);
     let not_ready = get(daemon.address, "/readyz");
     assert_eq!((not_ready.status, not_ready.problem().kind.as_str()), (503, "/problems/not-ready"));
@@ -76,7 +76,7 @@ fn what_keeps_it_from_starting_is_told_in_one_line() {
     for (arguments, told) in [
         (
             ["--model", missing.to_str().unwrap(), "--listen", "127.0.0.1:0"],
-            ["none.safetensors", "No such file"],
+            ["none.safetensors", "there is no such file"],
         ),
         (["--model", broken.to_str().unwrap(), "--listen", "127.0.0.1:0"], ["broken.safetensors", ""]),
         (["--model", model, "--listen", &address], [port.as_str(), "ss -ltnp"]),

@@ -21,9 +21,8 @@ pub(crate) fn write_model(path: &Path) {
 /// The daemon's command, without arguments or an environment that could stand for some.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cloud-daemon"));
-    for name in ["MODEL_URL", "BIG_MODEL_BIND_IP", "BIG_MODEL_BIND_PORT", "input_shape", "RUST_LOG"] {
-        command.env_remove(name);
-    }
+    // Nothing of the tester's that would set an option, or say where a store or a proxy is.
+    command.env_clear();
     command
 }
 
@@ -41,21 +40,30 @@ impl Daemon {
         let model = directory.path().join("model.safetensors");
         write_model(&model);
         let daemon = Self::start_with(directory, &model, arguments);
+        daemon.until_ready();
+        daemon
+    }
+
+    /// Waits until it has a model.
+    pub(crate) fn until_ready(&self) {
         let begun = Instant::now();
-        while get(daemon.address, "/readyz").status != 200 {
+        while get(self.address, "/readyz").status != 200 {
             assert!(begun.elapsed() < PATIENCE, "not ready");
             std::thread::sleep(Duration::from_millis(20));
         }
-        daemon
     }
 
     /// Starts one with `model` and waits until it listens.
     pub(crate) fn start_with(directory: tempfile::TempDir, model: &Path, arguments: &[&str]) -> Self {
-        let mut child = command()
-            .arg("--model")
-            .arg(model)
+        let mut command = command();
+        command.arg("--model").arg(model).args(arguments);
+        Self::run(directory, &mut command)
+    }
+
+    /// Starts what `command` says, on any free port, and waits until it listens.
+    pub(crate) fn run(directory: tempfile::TempDir, command: &mut Command) -> Self {
+        let mut child = command
             .args(["--listen", "127.0.0.1:0"])
-            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
