@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,6 +10,7 @@ use clap::Parser;
 use cloud_daemon::options::{LogFormat, Options};
 use cloud_daemon::server::{Server, Settings};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -32,6 +34,14 @@ fn run(settings: Settings) -> anyhow::Result<()> {
     let result = runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot take charge of SIGINT")?;
         let mut terminate = signal(SignalKind::terminate()).context("cannot take charge of SIGTERM")?;
+        let mut hangup = signal(SignalKind::hangup()).context("cannot take charge of SIGHUP")?;
+        let nudge = Arc::new(Notify::new());
+        let nudged = Arc::clone(&nudge);
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                nudged.notify_one();
+            }
+        });
         let server = Server::listen(settings).await?;
         writeln!(std::io::stdout(), "listening http://{}", server.address())
             .context("cannot write to standard output")?;
@@ -41,7 +51,7 @@ fn run(settings: Settings) -> anyhow::Result<()> {
                 _ = terminate.recv() => {}
             }
         };
-        Ok(server.run(stop).await?)
+        Ok(server.run(nudge, stop).await?)
     });
     // A picture that is being decoded is not waited for.
     runtime.shutdown_timeout(Duration::ZERO);

@@ -23,6 +23,20 @@ struct Reply {
     status: u16,
 }
 
+/// What became of a model that was there to take another's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swap {
+    /// It serves.
+    Taken,
+    /// It does not load or compute; the one before goes on.
+    Refused,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SwapLabels {
+    outcome: &'static str,
+}
+
 /// The server's counters.
 pub struct Metrics {
     registry: Registry,
@@ -31,6 +45,7 @@ pub struct Metrics {
     queue: Histogram,
     infer: Histogram,
     waiting: Gauge,
+    swaps: Family<SwapLabels, Counter>,
 }
 
 impl fmt::Debug for Metrics {
@@ -43,10 +58,11 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("sluice_cloud");
         let histogram = || Histogram::new(BUCKETS);
-        let (requests, waiting) = (Family::default(), Gauge::default());
+        let (requests, waiting, swaps) = (Family::default(), Gauge::default(), Family::default());
         let (total, queue, infer) = (histogram(), histogram(), histogram());
         registry.register("requests", "Requests by path and status of the reply", requests.clone());
         registry.register("waiting", "Pictures that wait for the model", waiting.clone());
+        registry.register("model_swaps", "Models that came to take another's place", swaps.clone());
         for (name, help, histogram) in [
             ("infer_seconds", "From the last byte of an answered body to the reply", &total),
             ("queue_seconds", "Waiting for the model, of answered pictures", &queue),
@@ -54,7 +70,7 @@ impl Default for Metrics {
         ] {
             registry.register(name, help, histogram.clone());
         }
-        Self { registry, requests, total, queue, infer, waiting }
+        Self { registry, requests, total, queue, infer, waiting, swaps }
     }
 }
 
@@ -62,6 +78,15 @@ impl Metrics {
     /// Counts a reply. `path` must be one of few: each value becomes a time series.
     pub fn reply(&self, path: &str, status: StatusCode) {
         self.requests.get_or_create(&Reply { path: path.into(), status: status.as_u16() }).inc();
+    }
+
+    /// Counts a model that came to take another's place.
+    pub fn swap(&self, outcome: Swap) {
+        let outcome = match outcome {
+            Swap::Taken => "taken",
+            Swap::Refused => "refused",
+        };
+        self.swaps.get_or_create(&SwapLabels { outcome }).inc();
     }
 
     /// Counts an answered picture's times.

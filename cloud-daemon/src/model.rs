@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use detector::{Detector, LoadError, LoadOptions};
+use detector::{CheckError, Detector, LoadError, LoadOptions};
 use image::RgbImage;
 use model_source::SourceError;
 use protocol::Detection;
@@ -40,6 +40,9 @@ pub enum ModelError {
     /// The file.
     #[error(transparent)]
     Load(Box<LoadError>),
+    /// It loads, but does not compute.
+    #[error(transparent)]
+    Check(#[from] CheckError),
     /// The model loads but does not run.
     #[error("the model fails on a blank picture: {0}")]
     WarmUp(String),
@@ -61,13 +64,14 @@ impl From<LoadError> for ModelError {
 }
 
 impl Model {
-    /// Loads a model file.
+    /// Loads a model file and tries it.
     ///
     /// # Errors
     ///
-    /// What [`Detector::load`] says.
+    /// What [`Detector::load`] and [`Detector::check`] say.
     pub fn load(path: &Path, options: &LoadOptions) -> Result<Self, ModelError> {
         let detector = Detector::load(path, options)?;
+        detector.check()?;
         let info = Arc::new(detector.info().clone());
         Ok(Self {
             info,

@@ -15,7 +15,8 @@ use crate::server::Settings;
 /// Answers POST /infer with what the big model finds in a picture.
 ///
 /// Listens at once; GET /readyz is 200 when the model is loaded and has run. The first line on standard output is
-/// `listening http://ADDR:PORT`; logs go to standard error (RUST_LOG sets the level). Exit codes: 0 stopped by
+/// `listening http://ADDR:PORT`; logs go to standard error (RUST_LOG sets the level). A model that
+/// changes where it is takes the old one's place; SIGHUP has it looked for at once. Exit codes: 0 stopped by
 /// SIGINT or SIGTERM, 1 failed, 2 bad usage.
 #[derive(Debug, Clone, clap::Parser)]
 #[command(version)]
@@ -50,6 +51,10 @@ pub struct Options {
     /// Height and width of the network's input in pixels, in place of the model file's; for example 544,544.
     #[arg(long, value_name = "H,W", env = "input_shape", default_value = "", hide_default_value = true)]
     input_shape: Setting<InputShape>,
+
+    /// Names of the model's classes in their order, in place of the model file's: TensorFlow's graphs have none.
+    #[arg(long, value_name = "NAME,…", env = "CLASSES", value_delimiter = ',')]
+    classes: Vec<String>,
 
     /// Threads of the model [default: one a core].
     #[arg(long, value_name = "N")]
@@ -112,6 +117,7 @@ impl Options {
                 device: self.device.0,
                 input: self.input_shape.0.map(|shape| (shape.height, shape.width)),
                 threads: self.threads,
+                classes: Some(self.classes.clone()).filter(|names| names.iter().any(|name| !name.is_empty())),
                 ..LoadOptions::default()
             },
             max_body: self.max_body.0,

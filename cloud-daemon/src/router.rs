@@ -50,7 +50,7 @@ pub struct Service {
     /// Runs the model.
     pub worker: Worker,
     /// Counts.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
 }
 
 /// The router of `service`.

@@ -14,7 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use model_source::Source;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::admission::Admission;
 use crate::decoding::Decoding;
@@ -110,31 +110,32 @@ impl Server {
     }
 
     /// Loads the model and answers requests until `stop`; then takes no new ones and gives those that are being
-    /// answered a few seconds.
+    /// answered a few seconds. Another model that comes to be where the first came from takes its place; `nudge` has it
+    /// looked for at once.
     ///
     /// # Errors
     ///
     /// [`ServerError::Model`] if the model does not load or run.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
+    pub async fn run(self, nudge: Arc<Notify>, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
         let settings = self.settings;
         let admission = Admission::new(settings.queue.get());
         let worker = Worker::start(Arc::clone(&admission), settings.queue.get(), settings.batch.get())
             .map_err(|error| ServerError::Model(ModelError::Thread(error)))?;
         let keeper = Keeper::new(settings.model, settings.load, Arc::clone(&admission), worker.clone());
         let at_once = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let metrics = Arc::new(Metrics::default());
         let service = Service {
             uploads: Uploads::new(settings.max_body, UPLOAD_MEMORY),
             admission,
             decoding: Decoding::new(at_once, settings.max_pixels),
             worker,
-            metrics: Metrics::default(),
+            metrics: Arc::clone(&metrics),
         };
         let connections = GracefulShutdown::new();
         tokio::pin!(stop);
         let loaded = async {
             match keeper.begin().await {
-                // Nothing more to hear from it.
-                Ok(()) => std::future::pending().await,
+                Ok(serving) => keeper.follow(serving, nudge, &metrics).await,
                 Err(error) => ServerError::Model(error),
             }
         };

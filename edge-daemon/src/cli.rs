@@ -14,6 +14,8 @@ const AFTER_HELP: &str = "\
 Environment variables are those of KubeEdge Sedna's helmet detection example, in lower or upper case; an empty one \
 counts as unset, and a flag wins.
 
+A model that changes where it is takes the old one's place; SIGHUP has it looked for at once.
+
 Exit codes: 0 done, 1 failed, 2 bad usage, 130 stopped at once by a second signal.";
 
 /// Watches video with a little model and sends the frames it is unsure of to a big one in the cloud.
@@ -61,6 +63,9 @@ pub struct RunArgs {
     /// Height and width of the little model's input, in place of the model file's.
     #[arg(long, env = "input_shape", value_name = "H,W", value_parser = input_shape)]
     pub input_shape: Option<(usize, usize)>,
+    /// Names of the little model's classes in their order, in place of the model file's: TensorFlow's graphs have none.
+    #[arg(long, env = "CLASSES", value_name = "NAME,…", value_delimiter = ',')]
+    pub classes: Vec<String>,
     /// Where the little model runs: cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu", value_parser = device)]
     pub device: DeviceKind,

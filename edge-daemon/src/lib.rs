@@ -14,7 +14,7 @@
 //! - [`cli`], [`settings`]: flags and environment, and what they resolve to.
 //! - [`source`]: GStreamer pipelines, and opening them again; [`source::misp`] reads media times from H.264.
 //! - [`frame`], [`mailbox`]: one picture, and the slot in which the newest waits.
-//! - [`little`], [`mining`]: the model's thread, and the verdict.
+//! - [`keeper`], [`little`], [`mining`]: the model and those that come after it, its thread, and the verdict.
 //! - [`uplink`]: the queue of hard frames, its policy, and `POST /infer`.
 //! - [`results`]: `results.jsonl` and the drawn pictures.
 //! - [`status`], [`report`]: counters, and Sedna's local controller.
@@ -25,6 +25,7 @@ pub mod cli;
 pub mod duration;
 pub mod frame;
 pub mod http_url;
+pub mod keeper;
 pub mod little;
 mod lock;
 pub mod logging;

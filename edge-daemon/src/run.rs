@@ -10,10 +10,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use detector::Detector;
 use protocol::record::Outcome;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
     task::spawn_blocking,
 };
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use tracing::{info, warn};
 
 use crate::{
     frame::Frame,
-    little,
+    keeper, little,
     mailbox::Mailbox,
     report,
     results::Results,
@@ -62,7 +62,7 @@ async fn watch(settings: Settings) -> Result<()> {
         file = settings.model.fetch() => file?,
         () = interrupt.cancelled() => return Ok(()),
     };
-    let detector = Detector::load(&file.path, &settings.load)?;
+    let mut detector = keeper::load(&file.path, &settings.load)?;
     let model = detector.info();
     info!(
         model = model.name,
@@ -91,6 +91,19 @@ async fn watch(settings: Settings) -> Result<()> {
         .context("cannot make the HTTP client")?
         .map(Arc::new);
 
+    let next = Arc::new(keeper::Next::default());
+    let follow = tokio::spawn(keeper::follow(
+        keeper::Followed {
+            source: settings.model,
+            serving: file.version,
+            options: settings.load,
+            info: model.clone(),
+        },
+        Arc::clone(&next),
+        Arc::clone(&counters),
+        nudge_on_hangup()?,
+    ));
+
     let mailbox = Arc::new(Mailbox::default());
     let unpaced = settings.source.unpaced;
     let capture = spawn_blocking({
@@ -107,6 +120,9 @@ async fn watch(settings: Settings) -> Result<()> {
         move || {
             let _stop = stop.drop_guard();
             let detect = |image: &_| {
+                if let Some(new) = next.take() {
+                    detector = new;
+                }
                 let found = detector.detect(std::slice::from_ref(image))?;
                 Ok::<_, detector::DetectError>(found.into_iter().next().unwrap_or_default())
             };
@@ -135,6 +151,7 @@ async fn watch(settings: Settings) -> Result<()> {
             interrupt.cancel();
         }
     }
+    follow.abort();
     stop.cancel();
     mailbox.close();
     if let Some(uplink) = uplink.as_ref().filter(|_| interrupt.is_cancelled()) {
@@ -228,6 +245,19 @@ fn watch_signals(interrupt: CancellationToken) -> Result<impl Future<Output = ()
     })
 }
 
+/// Is notified by every SIGHUP.
+fn nudge_on_hangup() -> Result<Arc<Notify>> {
+    let mut hangup = signal(SignalKind::hangup()).context("cannot handle signals")?;
+    let nudge = Arc::new(Notify::new());
+    let nudged = Arc::clone(&nudge);
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            nudged.notify_one();
+        }
+    });
+    Ok(nudge)
+}
+
 async fn either(int: &mut Signal, term: &mut Signal) {
     tokio::select! {
         _ = int.recv() => {}
@@ -268,6 +298,8 @@ fn tell(counters: &Counters, json: bool) {
         failed = status.failed,
         queued = status.queued,
         reconnects = status.reconnects,
+        model_swaps = status.model_swaps,
+        model_refusals = status.model_refusals,
         edge_ms = status.edge_ms,
         last_cloud_ms = status.last_cloud_ms,
         "counters"

@@ -1,6 +1,6 @@
 //! Flags and environment resolved into what the parts need: made once, before anything starts.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use detector::LoadOptions;
 use model_source::Source;
@@ -21,7 +21,7 @@ pub struct Settings {
     /// The video.
     pub source: SourceSettings,
     /// Where the little model is.
-    pub model: Source,
+    pub model: Arc<Source>,
     /// How to load it.
     pub load: LoadOptions,
     /// Which frames are hard.
@@ -77,11 +77,12 @@ impl Settings {
                 unpaced: args.unpaced,
                 repeat: args.repeat,
             },
-            model,
+            model: Arc::new(model),
             load: LoadOptions {
                 device: args.device,
                 input: args.input_shape,
                 threads: args.threads,
+                classes: Some(args.classes.clone()).filter(|names| names.iter().any(|name| !name.is_empty())),
                 ..LoadOptions::default()
             },
             mining,

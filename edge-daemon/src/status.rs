@@ -69,6 +69,16 @@ impl Counters {
         }
     }
 
+    /// Another model takes over.
+    pub fn model_taken(&self) {
+        lock(&self.0).status.model_swaps += 1;
+    }
+
+    /// Another model was there and is of no use.
+    pub fn model_refused(&self) {
+        lock(&self.0).status.model_refusals += 1;
+    }
+
     /// The counters now.
     pub fn snapshot(&self) -> EdgeStatus {
         let state = &mut *lock(&self.0);

@@ -162,6 +162,41 @@ fn a_signal_ends_the_run_in_order() {
 }
 
 #[test]
+fn another_model_takes_over_and_a_broken_one_does_not() {
+    let work = workplace(20);
+    let common = ["--video-url", "clip.mp4", "--loop", "--model", "little.safetensors", "--out", "out"];
+    let mut child =
+        edge_daemon(work.path(), &[&common[..], &["--hem-name", "EdgeOnly", "--status-json"]].concat())
+            .spawn()
+            .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut until = |is_so: fn(&EdgeStatus) -> bool| {
+        let status = lines.by_ref().take(60).map(|line| serde_json::from_str(&line.unwrap()).unwrap());
+        status.into_iter().find(is_so).expect("not so after a minute")
+    };
+    until(|status| status.inferred > 0);
+    let (model, new) = (work.path().join("little.safetensors"), work.path().join("new"));
+    std::fs::write(&new, "no model").unwrap();
+    std::fs::rename(&new, &model).unwrap();
+    let refused = until(|status| status.model_refusals == 1);
+    assert_eq!(refused.model_swaps, 0);
+    until(|status| status.model_refusals == 1);
+    write_random_model(&new, Family::Yolov3Resnet18, 0.125, &CLASSES[..3], (96, 128), 2).unwrap();
+    std::fs::rename(&new, &model).unwrap();
+    let taken = until(|status| status.model_swaps == 1);
+    assert!(taken.inferred > refused.inferred, "it went on");
+    interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let log = stderr(&output);
+    assert!(log.contains("the new model is refused: model file little.safetensors"), "{log}");
+    assert!(
+        log.contains("classes person,helmet,helmet_on,helmet_off became person,helmet,helmet_on"),
+        "{log}"
+    );
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     // A cloud that takes the upload and never answers, and a long drain.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

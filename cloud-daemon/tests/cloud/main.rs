@@ -6,3 +6,4 @@ mod infer;
 mod process;
 mod source;
 mod support;
+mod swap;

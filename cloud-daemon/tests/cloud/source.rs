@@ -8,19 +8,23 @@ use protocol::infer::InferResponse;
 
 use crate::support::{Daemon, command, infer, jpeg, write_model};
 
-/// A store that answers every request with `file`, and remembers the heads of the requests. It ends with the process.
-fn store(file: Vec<u8>) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+/// What others may look into or change.
+type Shared<T> = Arc<Mutex<T>>;
+
+/// A store that answers every request with a file, `file` at first, and remembers the heads of the requests. It ends with
+/// the process.
+pub(crate) fn store(file: Vec<u8>) -> (SocketAddr, Shared<Vec<u8>>, Shared<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let heads = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&heads);
+    let (file, heads) = (Arc::new(Mutex::new(file)), Arc::new(Mutex::new(Vec::new())));
+    let (content, seen) = (Arc::clone(&file), Arc::clone(&heads));
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             // A caller that leaves early is no concern of the store's.
-            let _ = stream.and_then(|stream| answer(stream, &file, &seen));
+            let _ = stream.and_then(|stream| answer(stream, &content.lock().unwrap(), &seen));
         }
     });
-    (address, heads)
+    (address, file, heads)
 }
 
 fn answer(mut stream: TcpStream, file: &[u8], seen: &Mutex<Vec<String>>) -> std::io::Result<()> {
@@ -30,8 +34,9 @@ fn answer(mut stream: TcpStream, file: &[u8], seen: &Mutex<Vec<String>>) -> std:
     seen.lock().unwrap().push(head.to_ascii_lowercase());
     write!(
         stream,
-        "HTTP/1.1 200 OK\r\nconnection: close\r\netag: \"1\"\r\nlast-modified: Tue, 24 Nov 2026 10:00:00 GMT\r\n\
+        "HTTP/1.1 200 OK\r\nconnection: close\r\netag: \"{}\"\r\nlast-modified: Tue, 24 Nov 2026 10:00:00 GMT\r\n\
          content-length: {}\r\n\r\n",
+        model_source::Digest::of(file),
         file.len()
     )?;
     stream.write_all(file)
@@ -66,7 +71,7 @@ fn from_a_directory_and_beneath_sednas_prefix() {
 
 #[test]
 fn from_a_web_server() {
-    let (address, heads) = store(model_file());
+    let (address, _, heads) = store(model_file());
     let directory = tempfile::tempdir().unwrap();
     let cache = directory.path().join("cache");
     let mut command = command();
@@ -77,7 +82,7 @@ fn from_a_web_server() {
 
 #[test]
 fn from_a_store_that_speaks_s3() {
-    let (address, heads) = store(model_file());
+    let (address, _, heads) = store(model_file());
     for endpoint in [
         ["AWS_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
         ["S3_ENDPOINT_URL", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY"],

@@ -10,7 +10,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage};
 use protocol::problem::Problem;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Writes the model that the tests use.
 pub(crate) fn write_model(path: &Path) {
@@ -83,8 +83,13 @@ impl Daemon {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        self.signal("TERM");
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let (signal, child) = (format!("-{name}"), self.child.id().to_string());
+        assert!(Command::new("kill").args([signal, child]).status().unwrap().success());
     }
 
     /// Waits for its end.

@@ -14,6 +14,8 @@ use crate::executor::{Engine, Executor, PictureMut};
 use crate::letterbox;
 use crate::model_file::{self, LoadError, ModelFile};
 
+pub use check::CheckError;
+
 /// Where the network runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceKind {
@@ -166,5 +168,6 @@ impl Detector {
     }
 }
 
+mod check;
 #[cfg(test)]
 mod tests;

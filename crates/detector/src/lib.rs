@@ -116,7 +116,7 @@ pub mod picture;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-pub use detector::{DetectError, Detector, DeviceKind, LoadOptions};
+pub use detector::{CheckError, DetectError, Detector, DeviceKind, LoadOptions};
 pub use executor::cpu::{InstructionSet, LayerTime, Profile, UnknownInstructionSet};
 pub use family::{Family, UnknownFamily};
 pub use model_file::{LoadError, TensorProblem};

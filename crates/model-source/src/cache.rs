@@ -52,7 +52,12 @@ impl Tag {
 
     /// Whether the object is the same as one with the tag `other`, as far as the source says.
     pub(crate) fn same(&self, other: &Self) -> bool {
-        self == other && (self.e_tag.is_some() || self.modified != 0)
+        self == other && self.tells_versions()
+    }
+
+    /// Whether the source says anything by which versions of the object could be told apart, but its size.
+    pub(crate) fn tells_versions(&self) -> bool {
+        self.e_tag.is_some() || self.modified != 0
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Download<'a> {
     pub(crate) slot: &'a Slot,
     /// What is there already.
     pub(crate) kept: Option<&'a Kept>,
+    /// Whether this program has fetched it before.
+    pub(crate) again: bool,
     /// The only content that is wanted.
     pub(crate) pin: Option<Digest>,
     pub(crate) limits: &'a Limits,
@@ -115,7 +117,10 @@ impl Download<'_> {
             Err(error) => return Err(self.unreachable(&error)),
         };
         let tag = Tag::of(&rest.meta);
-        if known.is_some_and(|known| tag.same(known)) {
+        // A server that tells nothing of versions would otherwise send the whole file each time that it is asked.
+        let taken_for_same =
+            |known: &Tag| tag.same(known) || (self.again && !tag.tells_versions() && tag == *known);
+        if known.is_some_and(taken_for_same) {
             return Ok(None);
         }
         let (size, limit) = (tag.size, self.limits.max_size);

@@ -8,7 +8,7 @@
 //!
 //! - [`Location`]: what a user writes, and the SHA-256 that may be pinned in it.
 //! - [`SourceOptions`]: the flags and environment variables, the same in every program.
-//! - [`Source`]: the one verb, and the order of things in it.
+//! - [`Source`]: the one verb, and the order of things in it. [`Updates`] notices when another model is there.
 //! - `directory`: which file of a directory is meant; `cache`: what is kept, and who may write there;
 //!   `remote`: stores that are reached over a network; `download`: one file from there, with progress and resume.
 //!
@@ -35,9 +35,11 @@ mod location;
 mod options;
 mod remote;
 mod source;
+mod updates;
 
 pub use digest::Digest;
 pub use error::SourceError;
 pub use location::{BadLocation, Location};
 pub use options::SourceOptions;
-pub use source::{Limits, Model, Source, Version};
+pub use source::{Limits, Model, Source, Stamp, Version};
+pub use updates::{Candidate, Updates};

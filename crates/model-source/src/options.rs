@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
@@ -32,6 +33,22 @@ pub struct SourceOptions {
     /// Where models that were fetched are kept [default: sluice/models in XDG_CACHE_HOME or ~/.cache].
     #[arg(long, value_name = "DIR", env = "MODEL_CACHE", value_parser = OsStringValueParser::new())]
     model_cache: Option<OsString>,
+
+    /// How often, in seconds, the source of a model that was fetched is asked whether there is another; 0 for never.
+    /// (A file of this machine is looked at all the time.)
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "MODEL_POLL_PERIOD_SECONDS",
+        default_value = "60",
+        value_parser = seconds
+    )]
+    model_poll: u32,
+}
+
+/// Empty is the default, as of every variable.
+fn seconds(text: &str) -> Result<u32, String> {
+    if text.is_empty() { Ok(60) } else { text.parse().map_err(|error| format!("{error}")) }
 }
 
 impl SourceOptions {
@@ -41,7 +58,8 @@ impl SourceOptions {
             |given: &Option<OsString>| given.as_ref().filter(|given| !given.is_empty()).map(PathBuf::from);
         let source = Source::new(self.model.clone()?)
             .with_name(self.model_name.clone().filter(|name| !name.is_empty()))
-            .with_prefix(path(&self.data_path_prefix));
+            .with_prefix(path(&self.data_path_prefix))
+            .with_poll((self.model_poll > 0).then(|| Duration::from_secs(self.model_poll.into())));
         Some(match path(&self.model_cache) {
             Some(directory) => source.with_cache(directory),
             None => source,

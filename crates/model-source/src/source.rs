@@ -46,8 +46,11 @@ pub struct Source {
     prefix: Option<PathBuf>,
     cache: Option<PathBuf>,
     limits: Limits,
+    poll: Option<Duration>,
     /// Whether it could not be reached when it was last asked.
     away: AtomicBool,
+    /// Whether it has answered before.
+    answered: AtomicBool,
 }
 
 /// A model's file.
@@ -64,8 +67,8 @@ pub struct Model {
 pub enum Version {
     /// A file that was fetched, by its content.
     Content(Digest),
-    /// A file of this machine, by what the system says of it.
-    File(Stamp),
+    /// A file of this machine, and those that belong to it, by what the system says of them.
+    Files(Vec<Stamp>),
 }
 
 /// What changes when a file is replaced or written to.
@@ -93,7 +96,16 @@ impl Source {
     /// What is at `location`.
     pub fn new(location: Location) -> Self {
         let (cache, limits) = (cache::default_directory(), Limits::default());
-        Self { location, name: None, prefix: None, cache, limits, away: AtomicBool::new(false) }
+        Self {
+            location,
+            name: None,
+            prefix: None,
+            cache,
+            limits,
+            poll: None,
+            away: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
+        }
     }
 
     /// The file of that name, where the location is a directory.
@@ -124,6 +136,18 @@ impl Source {
         self
     }
 
+    /// How often [`Updates`](crate::Updates) asks a source that is far away; never by default.
+    #[must_use]
+    pub fn with_poll(mut self, period: Option<Duration>) -> Self {
+        self.poll = period;
+        self
+    }
+
+    /// How often a source that is far away is asked.
+    pub(crate) fn poll(&self) -> Option<Duration> {
+        self.poll
+    }
+
     /// Where it is.
     pub fn location(&self) -> &Location {
         &self.location
@@ -139,7 +163,7 @@ impl Source {
     /// Why there is no such file.
     pub async fn fetch(&self) -> Result<Model, SourceError> {
         match &self.location.place {
-            Place::Path(path) => self.local(path).await,
+            Place::Path(_) => self.local().await,
             place => {
                 let place = match &self.name {
                     Some(name) => place.clone().with_name(name),
@@ -153,9 +177,19 @@ impl Source {
         }
     }
 
-    async fn local(&self, path: &Path) -> Result<Model, SourceError> {
+    /// The file of a source on this machine and its version, without a look into it. For a source that is far away,
+    /// that there is none.
+    pub(crate) fn glance(&self) -> Result<(PathBuf, Version), SourceError> {
+        let Place::Path(path) = &self.location.place else {
+            return Err(SourceError::Missing { path: self.location.to_string().into(), also: None });
+        };
         let path = directory::file(path, self.prefix.as_deref(), self.name.as_deref())?;
-        let version = Version::File(Stamp::of(&path)?);
+        let stamps = companions(&path).iter().map(|path| Stamp::of(path)).collect::<Result<_, _>>()?;
+        Ok((path, Version::Files(stamps)))
+    }
+
+    async fn local(&self) -> Result<Model, SourceError> {
+        let (path, version) = self.glance()?;
         if let Some(pinned) = self.location.pin {
             let found =
                 digest(&path).await.map_err(|source| SourceError::Read { path: path.clone(), source })?;
@@ -190,6 +224,7 @@ impl Source {
             remote: &remote,
             slot: &slot,
             kept: kept.as_ref(),
+            again: self.answered.load(Ordering::Relaxed),
             pin: self.location.pin,
             limits: &self.limits,
             location: &location,
@@ -208,6 +243,7 @@ impl Source {
             }
             (Err(error), _) => return self.instead(&slot, error),
         };
+        self.answered.store(true, Ordering::Relaxed);
         if self.away.swap(false, Ordering::Relaxed) {
             tracing::info!(model = location, "the model's source answers again");
         }
@@ -244,6 +280,18 @@ impl Source {
             _ => Err(error),
         }
     }
+}
+
+/// The file at `path`, and those beside it that make one model with it: Darknet keeps a network's form, its weights and
+/// its classes' names in files that differ in their ending.
+pub(crate) fn companions(path: &Path) -> Vec<PathBuf> {
+    const ENDINGS: [&str; 3] = ["cfg", "weights", "names"];
+    let mut files = vec![path.to_owned()];
+    if path.extension().is_some_and(|own| ENDINGS.iter().any(|ending| own == *ending)) {
+        let others = ENDINGS.iter().map(|ending| path.with_extension(ending));
+        files.extend(others.filter(|other| other != path && other.is_file()));
+    }
+    files
 }
 
 fn model(slot: &Slot, kept: &Kept) -> Model {

@@ -138,6 +138,23 @@ async fn a_line_that_breaks_again_and_again_gets_there() {
     assert!(server.stop().len() >= 4);
 }
 
+/// Polls would otherwise load the line with the same file again and again.
+#[tokio::test]
+async fn a_server_that_tells_nothing_of_versions_is_believed_by_size_until_the_next_start() {
+    let cache = tempfile::tempdir().unwrap();
+    let contents = [content(1, 1000), content(2, 1000), content(3, 1001)];
+    let server = Server::start({
+        let contents = contents.clone();
+        move |request, count| whole(request, &contents[count.min(2)], None)
+    });
+    let source = source(&server.url("/a.pb"), cache.path());
+    assert!(fetched(&source).await.unwrap() == contents[0]);
+    assert!(fetched(&source).await.unwrap() == contents[0]);
+    assert!(fetched(&source).await.unwrap() == contents[2]);
+    let restarted = self::source(&server.url("/a.pb"), cache.path());
+    assert!(fetched(&restarted).await.unwrap() == contents[2]);
+}
+
 #[tokio::test]
 async fn a_pin_is_held_to() {
     let cache = tempfile::tempdir().unwrap();

@@ -43,6 +43,24 @@ pub struct ModelInfo {
     pub classes: Vec<String>,
 }
 
+impl ModelInfo {
+    /// In what `new` differs from this, in words.
+    pub fn changes(&self, new: &Self) -> Vec<String> {
+        let mut changes = Vec::new();
+        let mut compare = |what: &str, old: String, new: String| {
+            if old != new {
+                changes.push(format!("{what} {old} became {new}"));
+            }
+        };
+        let input = |model: &Self| format!("{}x{}", model.input_width, model.input_height);
+        compare("name", self.name.clone(), new.name.clone());
+        compare("family", self.family.clone(), new.family.clone());
+        compare("input", input(self), input(new));
+        compare("classes", self.classes.join(","), new.classes.join(","));
+        changes
+    }
+}
+
 /// The size of a picture in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageSize {
@@ -63,4 +81,23 @@ pub struct Timing {
     pub infer_ms: f64,
     /// From the last byte of the body to the reply.
     pub total_ms: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_is_said() {
+        let old = ModelInfo {
+            name: "a".into(),
+            family: "f".into(),
+            input_width: 736,
+            input_height: 416,
+            classes: vec!["x".into(), "y".into()],
+        };
+        assert!(old.changes(&old).is_empty());
+        let new = ModelInfo { input_width: 544, classes: vec!["x".into()], ..old.clone() };
+        assert_eq!(old.changes(&new), ["input 736x416 became 544x416", "classes x,y became x"]);
+    }
 }

@@ -29,6 +29,12 @@ pub struct EdgeStatus {
     pub queued: u64,
     /// Times that the source had to be opened again.
     pub reconnects: u64,
+    /// Models that took the place of the one before.
+    #[serde(default)]
+    pub model_swaps: u64,
+    /// Models that were there to take its place, and were refused.
+    #[serde(default)]
+    pub model_refusals: u64,
     /// Median time from capture to edge result over the last second, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub edge_ms: Option<f64>,

@@ -1,0 +1,93 @@
+//! Whether a model that loads also computes.
+
+use image::{Rgb, RgbImage};
+
+use super::{DetectError, Detector};
+use crate::executor::PictureMut;
+use crate::letterbox;
+
+/// The strides of the network's outputs, in their order, in pixels.
+const STRIDES: [u32; 3] = [8, 16, 32];
+
+/// Why a model that loads is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// It does not run.
+    #[error(transparent)]
+    Detect(#[from] DetectError),
+    /// It runs, and what comes out are no numbers.
+    #[error(
+        "on a test picture, {bad} of the {all} numbers that the network computes for stride {stride} are infinite or not \
+         a number: the weights do not belong together, or are damaged"
+    )]
+    NotFinite {
+        /// How many.
+        bad: usize,
+        /// Out of how many.
+        all: usize,
+        /// The stride of the head, in pixels.
+        stride: u32,
+    },
+}
+
+impl Detector {
+    /// Runs the model on a picture that is always the same, and looks at every number that the network computes.
+    ///
+    /// What is not a number would otherwise look like a picture without objects.
+    ///
+    /// # Errors
+    ///
+    /// If the network fails, or computes what is infinite or not a number.
+    pub fn check(&self) -> Result<(), CheckError> {
+        let picture = RgbImage::from_fn(self.info.input_width, self.info.input_height, |x, y| {
+            Rgb([(x * 5 + y) as u8, (y * 3) as u8, if (x / 16 + y / 16) % 2 == 0 { 40 } else { 200 }])
+        });
+        let mut fill = |_: usize, input: PictureMut<'_>| letterbox::letterbox(&picture, input);
+        let counts = self
+            .network
+            .run(1, &mut fill, |outputs| {
+                [0, 1, 2].map(|output| {
+                    let head = outputs.head(0, output);
+                    let (rows, columns) = head.size();
+                    let places = || (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+                    let bad = (0..head.channels())
+                        .map(|channel| head.plane(channel))
+                        .map(|plane| {
+                            places().filter(|&(row, column)| !plane.get(row, column).is_finite()).count()
+                        })
+                        .sum::<usize>();
+                    (bad, head.channels() * rows * columns)
+                })
+            })
+            .map_err(DetectError::Network)?;
+        match counts.into_iter().zip(STRIDES).find(|((bad, _), _)| *bad > 0) {
+            Some(((bad, all), stride)) => Err(CheckError::NotFinite { bad, all, stride }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{random_model, write_model};
+    use crate::{Family, LoadOptions};
+
+    #[test]
+    fn a_network_that_overflows_is_found_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("model.safetensors");
+        let (mut tensors, metadata) = random_model(Family::Yolov3Resnet18, 0.125, &["person"], (96, 96), 1);
+        let check = |tensors: &_| {
+            write_model(&path, tensors, metadata.clone()).unwrap();
+            Detector::load(&path, &LoadOptions::default()).unwrap().check()
+        };
+        check(&tensors).unwrap();
+        // Each of these weights is a number, and what follows from them is not.
+        for name in ["conv1.weight", "conv2_1.conv1.weight"] {
+            tensors.get_mut(name).unwrap().1.iter_mut().for_each(|weight| *weight *= 1e30);
+        }
+        let error = check(&tensors).unwrap_err().to_string();
+        assert!(error.contains("infinite or not a number"), "{error}");
+    }
+}
