@@ -63,6 +63,8 @@ impl Keeper {
                     );
                 }
             }
+            // Of the old one, or of the one that was refused. Nobody waits for it.
+            drop(spawn_blocking(detector::give_back_memory));
         }
     }
 

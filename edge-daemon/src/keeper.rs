@@ -88,6 +88,8 @@ pub async fn follow(followed: Followed, next: Arc<Next>, counters: Arc<Counters>
                 counters.model_refused();
                 let (model, error) = (source.location(), candidate.explain(&error));
                 warn!(%model, "the new model is refused: {error}; the old one goes on");
+                // Nobody waits for it.
+                drop(spawn_blocking(detector::give_back_memory));
             }
         }
     }

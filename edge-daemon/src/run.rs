@@ -122,6 +122,7 @@ async fn watch(settings: Settings) -> Result<()> {
             let detect = |image: &_| {
                 if let Some(new) = next.take() {
                     detector = new;
+                    detector::give_back_memory();
                 }
                 let found = detector.detect(std::slice::from_ref(image))?;
                 Ok::<_, detector::DetectError>(found.into_iter().next().unwrap_or_default())

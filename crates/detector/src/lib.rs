@@ -11,6 +11,7 @@
 //! - `executor`: what computes a graph: `executor::cpu` with kernels for the processor's instruction set, behind one
 //!   candle `CustomOp1`; `executor::candle` through candle's own operations, on a GPU.
 //! - `letterbox`: a picture of any size to the network's input.
+//! - [`give_back_memory`]: what a dropped model leaves behind.
 //! - `decode`, `nms`: raw head outputs to boxes in the original picture's pixels.
 //! - [`evaluate`]: average precision as COCO defines it.
 //! - `picture` (feature): picture files to pixels, whatever they hold.
@@ -108,6 +109,7 @@ mod executor;
 mod family;
 mod graph;
 mod letterbox;
+mod memory;
 mod model_file;
 mod network;
 mod nms;
@@ -119,4 +121,5 @@ pub mod testing;
 pub use detector::{CheckError, DetectError, Detector, DeviceKind, LoadOptions};
 pub use executor::cpu::{InstructionSet, LayerTime, Profile, UnknownInstructionSet};
 pub use family::{Family, UnknownFamily};
+pub use memory::give_back_memory;
 pub use model_file::{LoadError, TensorProblem};

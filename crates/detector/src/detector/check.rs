@@ -31,13 +31,13 @@ pub enum CheckError {
 }
 
 impl Detector {
-    /// Runs the model on a picture that is always the same, and looks at every number that the network computes.
+    /// Runs the model on a picture that is always the same, and looks at every number that comes out of the network.
     ///
     /// What is not a number would otherwise look like a picture without objects.
     ///
     /// # Errors
     ///
-    /// If the network fails, or computes what is infinite or not a number.
+    /// If the network fails, or what comes out is infinite or not a number.
     pub fn check(&self) -> Result<(), CheckError> {
         let picture = RgbImage::from_fn(self.info.input_width, self.info.input_height, |x, y| {
             Rgb([(x * 5 + y) as u8, (y * 3) as u8, if (x / 16 + y / 16) % 2 == 0 { 40 } else { 200 }])
@@ -84,8 +84,8 @@ mod tests {
         };
         check(&tensors).unwrap();
         // Each of these weights is a number, and what follows from them is not.
-        for name in ["conv1.weight", "conv2_1.conv1.weight"] {
-            tensors.get_mut(name).unwrap().1.iter_mut().for_each(|weight| *weight *= 1e30);
+        for (name, factor) in [("head8.conv6.weight", 1e6), ("head8.output.weight", 1e37)] {
+            tensors.get_mut(name).unwrap().1.iter_mut().for_each(|weight| *weight *= factor);
         }
         let error = check(&tensors).unwrap_err().to_string();
         assert!(error.contains("infinite or not a number"), "{error}");
