@@ -4,13 +4,9 @@ use protocol::{BoundingBox, Detection};
 
 use crate::Family;
 use crate::executor::Head;
-use crate::model_file::Metadata;
+use crate::letterbox;
+use crate::model_file::{HeadSpec, Metadata};
 use crate::nms::{self, Scored};
-
-/// Input pixels between neighbouring cells of each head.
-const STRIDES: [usize; 3] = [8, 16, 32];
-/// Anchors of a cell.
-const ANCHORS: usize = 3;
 
 /// What turns heads into detections: the model's description.
 #[derive(Debug)]
@@ -31,13 +27,24 @@ impl Decoder {
         Self { metadata }
     }
 
+    /// The network's family.
+    pub(crate) fn family(&self) -> Family {
+        self.metadata.family
+    }
+
+    /// How many outputs the network has.
+    pub(crate) fn heads(&self) -> usize {
+        self.metadata.heads.len()
+    }
+
     /// Detections of one picture of the given size, grouped by class, best first within a class.
     ///
-    /// `heads` are the raw outputs for the strides 8, 16 and 32, each of `3 * (5 + classes)` channels. Values
-    /// that are not finite never become detections.
-    pub(crate) fn decode(&self, heads: [Head<'_>; 3], width: u32, height: u32) -> Vec<Detection> {
+    /// `heads` are the raw outputs in the order of the metadata's heads, each of `anchors * (5 + classes)` channels.
+    /// Values that are not finite never become detections.
+    pub(crate) fn decode(&self, heads: &[Head<'_>], width: u32, height: u32) -> Vec<Detection> {
         let metadata = &self.metadata;
-        let candidates = self.candidates(heads, &Placement::new(metadata.input, width, height));
+        let placement = Placement::new(metadata.family, metadata.input, width, height);
+        let candidates = self.candidates(heads, &placement);
         let mut detections = Vec::new();
         for (class_id, class) in metadata.classes.iter().enumerate() {
             let scored = candidates.iter().filter_map(|candidate| {
@@ -45,23 +52,26 @@ impl Decoder {
                 self.counts(score, class_id, candidate).then_some(Scored { score, bbox: candidate.bbox })
             });
             let kept = nms::suppress(scored.collect(), metadata.iou_threshold, metadata.max_boxes);
-            detections.extend(kept.into_iter().map(|Scored { score, bbox }| Detection {
-                class: class.clone(),
-                // At most 1000 classes.
-                class_id: class_id as u32,
-                score,
-                bbox,
+            detections.extend(kept.into_iter().filter_map(|Scored { score, bbox }| {
+                Some(Detection {
+                    class: class.clone(),
+                    // At most 1000 classes.
+                    class_id: class_id as u32,
+                    score,
+                    bbox: placement.visible(bbox)?,
+                })
             }));
         }
         detections
     }
 
-    /// Whether a candidate stands for this class: ResNet-18's every class that reaches the threshold,
-    /// Darknet-53's best class if it exceeds it.
+    /// Whether a candidate stands for this class: ResNet-18's every class that reaches the threshold, Darknet's
+    /// every class that exceeds it, Darknet-53's best class if it exceeds it.
     fn counts(&self, score: f32, class_id: usize, candidate: &Candidate) -> bool {
         let threshold = self.metadata.score_threshold;
         match self.metadata.family {
             Family::Yolov3Resnet18 => score >= threshold,
+            Family::Yolov3Darknet => score > threshold,
             Family::Yolov3Darknet53 => {
                 let (before, after) = candidate.scores.split_at(class_id);
                 score > threshold
@@ -71,14 +81,15 @@ impl Decoder {
         }
     }
 
-    /// The boxes whose objectness reaches the score threshold, from the coarsest head to the finest.
-    fn candidates(&self, heads: [Head<'_>; 3], placement: &Placement) -> Vec<Candidate> {
+    /// The boxes whose objectness reaches the score threshold, from the last head to the first.
+    fn candidates(&self, heads: &[Head<'_>], placement: &Placement) -> Vec<Candidate> {
         let metadata = &self.metadata;
         let channels = 5 + metadata.classes.len();
         let least_objectness = least_logit(metadata.score_threshold);
         let mut candidates = Vec::new();
-        for ((head, stride), anchors) in heads.into_iter().zip(STRIDES).zip(&metadata.anchors).rev() {
-            let objectness: [_; ANCHORS] = std::array::from_fn(|anchor| head.plane(anchor * channels + 4));
+        for (head, &HeadSpec { stride, ref anchors }) in heads.iter().zip(&metadata.heads).rev() {
+            let objectness: Vec<_> =
+                (0..anchors.len()).map(|anchor| head.plane(anchor * channels + 4)).collect();
             let (rows, columns) = head.size();
             let cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
             for (row, column) in cells {
@@ -94,7 +105,7 @@ impl Decoder {
                         (sigmoid(value(1)) + row as f32) * stride as f32,
                     ];
                     let size = [value(2).exp() * anchor_size[0], value(3).exp() * anchor_size[1]];
-                    let Some(bbox) = placement.original(metadata.family, centre, size) else { continue };
+                    let Some(bbox) = placement.original(centre, size) else { continue };
                     let objectness = sigmoid(logit);
                     let scores = (5..channels).map(|class| objectness * sigmoid(value(class))).collect();
                     candidates.push(Candidate { bbox, scores });
@@ -108,26 +119,41 @@ impl Decoder {
 /// How a picture lies in the network's input.
 #[derive(Debug)]
 struct Placement {
+    family: Family,
     /// Width and height of the input.
     input: [f32; 2],
     /// Width and height of the picture.
     picture: [f32; 2],
     /// Input pixels a picture pixel.
     scale: f32,
+    /// Width and height of the scaled picture, as the family takes them to be.
+    scaled: [f32; 2],
 }
 
 impl Placement {
-    fn new((input_height, input_width): (usize, usize), width: u32, height: u32) -> Self {
+    fn new(family: Family, (input_height, input_width): (usize, usize), width: u32, height: u32) -> Self {
         let input = [input_width as f32, input_height as f32];
         let picture = [width as f32, height as f32];
-        Self { input, picture, scale: (input[0] / picture[0]).min(input[1] / picture[1]) }
+        let scale = (input[0] / picture[0]).min(input[1] / picture[1]);
+        let scaled = match family {
+            // Rounded half to even as TensorFlow does (the letterbox cuts instead; the difference of up to a pixel is
+            // part of the form).
+            Family::Yolov3Resnet18 => picture.map(|side| (side * scale).round_ties_even().max(1.0)),
+            Family::Yolov3Darknet53 => picture.map(|side| side * scale),
+            Family::Yolov3Darknet => {
+                let (width, height) =
+                    letterbox::scaled_size(family, (width, height), input_height, input_width);
+                [width as f32, height as f32]
+            }
+        };
+        Self { family, input, picture, scale, scaled }
     }
 
     /// A box of the input, by centre and size, in the picture's pixels; none if it is not finite, or nothing
-    /// of it lies inside the picture where the family clips.
-    fn original(&self, family: Family, centre: [f32; 2], size: [f32; 2]) -> Option<BoundingBox> {
-        let axis = |axis: usize| match family {
-            Family::Yolov3Resnet18 => self.rounded(axis, centre[axis], size[axis]),
+    /// of it lies inside the picture where the family clips before boxes are chosen.
+    fn original(&self, centre: [f32; 2], size: [f32; 2]) -> Option<BoundingBox> {
+        let axis = |axis: usize| match self.family {
+            Family::Yolov3Resnet18 | Family::Yolov3Darknet => self.whole(axis, centre[axis], size[axis]),
             Family::Yolov3Darknet53 => self.clipped(axis, centre[axis], size[axis]),
         };
         let (x_min, x_max) = axis(0)?;
@@ -135,11 +161,24 @@ impl Placement {
         Some(BoundingBox { x_min, y_min, x_max, y_max })
     }
 
-    /// ResNet-18: the scaled picture is taken to have whole pixels, rounded half to even as TensorFlow does
-    /// (the letterbox cuts instead; the difference of up to a pixel is part of the form). Nothing is clipped.
-    fn rounded(&self, axis: usize, centre: f32, size: f32) -> Option<(f32, f32)> {
-        let (input, picture) = (self.input[axis], self.picture[axis]);
-        let scaled = (picture * self.scale).round_ties_even().max(1.0);
+    /// What a chosen box becomes: Darknet clips it to the picture now. What is then empty is dropped.
+    fn visible(&self, bbox: BoundingBox) -> Option<BoundingBox> {
+        if self.family != Family::Yolov3Darknet {
+            return Some(bbox);
+        }
+        let [width, height] = self.picture;
+        let bbox = BoundingBox {
+            x_min: bbox.x_min.max(0.0),
+            y_min: bbox.y_min.max(0.0),
+            x_max: bbox.x_max.min(width),
+            y_max: bbox.y_max.min(height),
+        };
+        (bbox.x_min < bbox.x_max && bbox.y_min < bbox.y_max).then_some(bbox)
+    }
+
+    /// ResNet-18 and Darknet: the scaled picture has whole pixels. Nothing is clipped.
+    fn whole(&self, axis: usize, centre: f32, size: f32) -> Option<(f32, f32)> {
+        let (input, picture, scaled) = (self.input[axis], self.picture[axis], self.scaled[axis]);
         let (offset, factor) = ((input - scaled) / 2.0 / input, input / scaled);
         let (centre, size) = ((centre / input - offset) * factor, size / input * factor);
         let (min, max) = ((centre - size / 2.0) * picture, (centre + size / 2.0) * picture);
@@ -150,7 +189,7 @@ impl Placement {
     /// then empty is dropped, as in tensorflow-yolov3 (Sedna keeps it as a box of zeros).
     fn clipped(&self, axis: usize, centre: f32, size: f32) -> Option<(f32, f32)> {
         let picture = self.picture[axis];
-        let padding = (self.input[axis] - self.scale * picture) / 2.0;
+        let padding = (self.input[axis] - self.scaled[axis]) / 2.0;
         let original = |edge: f32| (edge - padding) / self.scale;
         let (min, max) = (original(centre - size / 2.0), original(centre + size / 2.0));
         if !(min.is_finite() && max.is_finite()) {

@@ -125,19 +125,22 @@ impl Detector {
             let (width, height) = image.dimensions();
             return Err(DetectError::EmptyPicture { index, width, height });
         }
-        let mut fill = |index: usize, picture: PictureMut<'_>| letterbox::letterbox(&images[index], picture);
+        let mut fill = |index: usize, picture: PictureMut<'_>| {
+            letterbox::letterbox(self.decoder.family(), &images[index], picture)
+        };
         let detections = self.network.run(images.len(), &mut fill, |outputs| {
             let of = |(index, image): (usize, &RgbImage)| {
-                let heads = std::array::from_fn(|head| outputs.head(index, head));
-                self.decoder.decode(heads, image.width(), image.height())
+                let heads: Vec<_> = (0..self.decoder.heads()).map(|head| outputs.head(index, head)).collect();
+                self.decoder.decode(&heads, image.width(), image.height())
             };
             images.iter().enumerate().map(of).collect()
         })?;
         Ok(detections)
     }
 
-    /// The network's raw outputs for the strides 8, 16 and 32, each `[batch, 3 * (5 + classes), rows, columns]`, of
-    /// pictures `[batch, 3, height, width]` of the network's input size, RGB in `0..=1`, on the device of the network.
+    /// The network's raw outputs in the order of the model file's heads, usually from the finest to the coarsest, each
+    /// `[batch, anchors * (5 + classes), rows, columns]`, of pictures `[batch, 3, height, width]` of the network's input
+    /// size, RGB in `0..=1`, on the device of the network.
     ///
     /// # Errors
     ///

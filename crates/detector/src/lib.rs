@@ -35,21 +35,44 @@
 //! |---|---|
 //! | `format`, `format_version` | `sluice-detector`, `1` |
 //! | `name` | the model's name |
-//! | `family` | `yolov3-resnet18` or `yolov3-darknet53` |
+//! | `family` | `yolov3-resnet18`, `yolov3-darknet53` or `yolov3-darknet` |
+//! | `classes` | JSON array of the class names in index order |
+//! | `input` | JSON `[height, width]` in pixels, multiples of 32 |
+//! | `score_threshold`, `iou_threshold` | in `0..=1` |
+//! | `max_boxes` | most detections of a class in a picture |
+//!
+//! The first two families are networks that are known by their names, and for them there are
+//!
+//! | key | value |
+//! |---|---|
 //! | `width` | channel multiplier: `c` channels become `max(8, 8 * ceil(c * width / 8))` |
 //! | `channels` | in place of `width`: JSON array of each convolution's output channels, in the order below |
 //! | `upsampling` | `nearest` (the default) or `transposed` |
 //! | `leaky_slope` | slope of leaky activations, in `0..=1`; 0.1 by default |
-//! | `classes` | JSON array of the class names in index order |
-//! | `input` | JSON `[height, width]` in pixels, multiples of 32 |
 //! | `anchors` | JSON `[width, height]` in input pixels, three for each of the strides 8, 16 and 32 |
-//! | `score_threshold`, `iou_threshold` | in `0..=1` |
-//! | `max_boxes` | most detections of a class in a picture |
+//!
+//! `yolov3-darknet` is any network with YOLOv3's heads, written out layer by layer; pictures are scaled and boxes chosen
+//! as by Darknet. For it there are
+//!
+//! | key | value |
+//! |---|---|
+//! | `layers` | JSON array of the layers below |
+//! | `heads` | JSON array of outputs: `{"layer": number, "stride": input pixels a cell, "anchors": [[width, height], …]}`, anchors in input pixels |
+//!
+//! A layer's number is its position in the array, counted from 1; 0 is the picture. It reads layers that come before it:
+//!
+//! | `op` | other keys |
+//! |---|---|
+//! | `conv` | `name`; `input`; `channels` of the output; odd `kernel`; `stride`; `norm`: `batch`, `bias` or `none`; `activation`: `identity`, `relu`, `silu` or `{"leaky_relu": slope}`; `residual`, if a layer is added: `[layer, "before_activation"]` or `[layer, "after_activation"]`. Padded so that `n` pixels become `ceil(n / stride)`, the smaller half of `kernel - 1` before. Of two with one name, both have its weights |
+//! | `max_pool` | `input`; `size`; `stride`; `before`: pixels of the first window before the picture. `n` pixels become `ceil(n / stride)` |
+//! | `upsample` | `input`: each pixel four times |
+//! | `depth_to_space` | `input`: four pixels of a quarter of the channels: upper left, upper right, lower left, lower right |
+//! | `concat` | `inputs`: their channels one after the other |
 //!
 //! Tensors are `f16` or `f32`. A convolution `c` has `c.weight` (out, in, row, column) and either `c.bn.gamma`,
 //! `c.bn.beta`, `c.bn.mean` and `c.bn.variance`, or `c.bias`, or, for ResNet's shortcuts, neither. A tensor
-//! `c.bn.epsilon` of one value replaces what batch norm adds to the variance (1e-5 for ResNet-18, 1e-3 for
-//! Darknet-53). Names:
+//! `c.bn.epsilon` of one value replaces what batch norm adds to the variance (1e-3 for `yolov3-darknet53`, 1e-5 for the
+//! others). Names in the known networks:
 //!
 //! - `yolov3-resnet18`: `conv1`; blocks `conv2_1` to `conv5_2` with `.conv1`, `.conv2` and, in the first block of
 //!   the stages 3 to 5, `.shortcut`.

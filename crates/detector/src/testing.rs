@@ -7,11 +7,16 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, TensorView};
 
 use crate::Family;
-use crate::graph::Norm;
-use crate::network::{Scale, convolutions};
+use crate::graph::{Activation, ConvSpec, Geometry, Graph, Norm, Residual, Window};
+use crate::model_file::{HeadSpec, Metadata, Network, heads};
+use crate::network::{Backbone, Channels, LEAKY_SLOPE, Upsampling};
 
 /// The anchors of the files: those of YOLOv3, strides 8, 16 and 32.
-const ANCHORS: &str = "[[[10,13],[16,30],[33,23]],[[30,61],[62,45],[59,119]],[[116,90],[156,198],[373,326]]]";
+const ANCHORS: [[[f32; 2]; 3]; 3] = [
+    [[10.0, 13.0], [16.0, 30.0], [33.0, 23.0]],
+    [[30.0, 61.0], [62.0, 45.0], [59.0, 119.0]],
+    [[116.0, 90.0], [156.0, 198.0], [373.0, 326.0]],
+];
 
 /// Writes a valid model file with random weights, the same for the same arguments.
 ///
@@ -42,12 +47,30 @@ pub(crate) fn random_model(
     family: Family,
     width: f64,
     classes: &[&str],
-    (height, input_width): (usize, usize),
+    input: (usize, usize),
     seed: u64,
 ) -> (Tensors, HashMap<String, String>) {
+    let (network, heads) = match Backbone::of(family) {
+        Some(backbone) => {
+            let (channels, upsampling) = (Channels::Multiplied(width), Upsampling::Nearest);
+            (Network::Known { backbone, channels, upsampling, leaky_slope: LEAKY_SLOPE }, heads(ANCHORS))
+        }
+        None => written(width, classes.len()),
+    };
+    let metadata = Metadata {
+        name: format!("random-{seed}"),
+        family,
+        network,
+        classes: classes.iter().map(|&class| class.to_owned()).collect(),
+        input,
+        heads,
+        score_threshold: 0.3,
+        iou_threshold: 0.4,
+        max_boxes: 50,
+    };
     let mut random = Random(seed);
     let mut tensors = Tensors::new();
-    for spec in convolutions(&Scale::multiplied(family, width, classes.len())) {
+    for spec in metadata.graph().convolutions() {
         let geometry = spec.geometry;
         let mut insert = |suffix: &str, shape: Vec<usize>, centre: f32, spread: f32| {
             let values = (0..shape.iter().product()).map(|_| centre + spread * random.next()).collect();
@@ -70,20 +93,40 @@ pub(crate) fn random_model(
             Norm::None => {}
         }
     }
-    let metadata = [
-        ("format", "sluice-detector".to_owned()),
-        ("format_version", "1".to_owned()),
-        ("name", format!("random-{seed}")),
-        ("family", family.to_string()),
-        ("width", width.to_string()),
-        ("classes", serde_json::json!(classes).to_string()),
-        ("input", serde_json::json!([height, input_width]).to_string()),
-        ("anchors", ANCHORS.to_owned()),
-        ("score_threshold", "0.3".to_owned()),
-        ("iou_threshold", "0.4".to_owned()),
-        ("max_boxes", "50".to_owned()),
-    ];
-    (tensors, metadata.map(|(key, value)| (key.to_owned(), value)).into())
+    (tensors, metadata.values())
+}
+
+/// A network of a few layers with heads of the strides 16 and 32.
+fn written(width: f64, classes: usize) -> (Network, Vec<HeadSpec>) {
+    let (mut graph, picture) = Graph::new();
+    let conv = |graph: &mut Graph, input, out_channels, kernel, stride, residual| {
+        let name = format!("layer{}", graph.nodes().len());
+        let geometry = Geometry { in_channels: 0, out_channels, kernel, stride };
+        let (norm, activation) = (Norm::Batch, Activation::LeakyRelu(LEAKY_SLOPE));
+        graph.conv(input, ConvSpec { name, geometry, norm, activation }, residual)
+    };
+    let channels = (64.0 * width) as usize + 4;
+    let mut fine = picture;
+    for _ in 0..4 {
+        let half = conv(&mut graph, fine, channels, 3, 2, None);
+        fine = conv(&mut graph, half, channels, 3, 1, Some((half, Residual::AfterActivation)));
+    }
+    let coarse = graph.max_pool(fine, Window { size: 2, stride: 2, before: 0 });
+    let coarse = conv(&mut graph, coarse, 2 * channels, 1, 1, None);
+    let doubled = graph.upsample(coarse);
+    let joined = graph.concat(vec![doubled, fine]);
+    let outputs = [(joined, 16), (coarse, 32)];
+    let heads = outputs.map(|(features, stride)| {
+        let anchors = vec![[16.0, 30.0], [62.0, 45.0]];
+        let geometry =
+            Geometry { in_channels: 0, out_channels: anchors.len() * (5 + classes), kernel: 1, stride: 1 };
+        let name = format!("head{stride}");
+        let spec = ConvSpec { name, geometry, norm: Norm::Bias, activation: Activation::Identity };
+        let output = graph.conv(features, spec, None);
+        graph.output(output);
+        HeadSpec { stride, anchors }
+    });
+    (Network::Written(graph), heads.into())
 }
 
 /// Writes tensors of `f32` and metadata as safetensors.

@@ -18,8 +18,10 @@ struct Info {
     input_height: usize,
     input_width: usize,
     classes: Vec<String>,
-    /// Width and height in input pixels, three for each of the strides 8, 16 and 32.
-    anchors: [[[f32; 2]; 3]; 3],
+    /// Input pixels between neighbouring cells of each head.
+    strides: Vec<usize>,
+    /// Width and height in input pixels of each head's anchors.
+    anchors: Vec<Vec<[f32; 2]>>,
     score_threshold: f32,
     iou_threshold: f32,
     max_boxes: usize,
@@ -40,7 +42,8 @@ pub(super) fn run(options: &InfoOptions, output: &mut dyn Write) -> Result<()> {
         input_height: metadata.input.0,
         input_width: metadata.input.1,
         classes: metadata.classes,
-        anchors: metadata.anchors,
+        strides: metadata.heads.iter().map(|head| head.stride).collect(),
+        anchors: metadata.heads.into_iter().map(|head| head.anchors).collect(),
         score_threshold: metadata.score_threshold,
         iou_threshold: metadata.iou_threshold,
         max_boxes: metadata.max_boxes,
@@ -62,9 +65,9 @@ fn write_text(info: &Info, output: &mut dyn Write) -> Result<()> {
     line("network", &info.family)?;
     line("input", &format_args!("{}x{} (height x width)", info.input_height, info.input_width))?;
     line("classes", &info.classes.join(", "))?;
-    for (stride, anchors) in ["8", "16", "32"].into_iter().zip(&info.anchors) {
-        let anchors = anchors.map(|[width, height]| format!("{width}x{height}")).join(" ");
-        line("anchors", &format_args!("stride {stride:2}: {anchors}"))?;
+    for (stride, anchors) in info.strides.iter().zip(&info.anchors) {
+        let anchors: Vec<_> = anchors.iter().map(|[width, height]| format!("{width}x{height}")).collect();
+        line("anchors", &format_args!("stride {stride:<2}: {}", anchors.join(" ")))?;
     }
     line(
         "thresholds",

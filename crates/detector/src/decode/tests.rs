@@ -1,20 +1,26 @@
 use super::*;
-use crate::network::{Channels, Upsampling};
+use crate::model_file::{Network, heads};
+use crate::network::{Backbone, Channels, Upsampling};
 
 /// Logit of a probability of 1 in `f32`.
 const SURE: f32 = 30.0;
 const NEVER: f32 = -30.0;
+const STRIDES: [usize; 3] = [8, 16, 32];
+const ANCHORS: usize = 3;
 
 fn decoder(family: Family, input: (usize, usize), classes: usize) -> Decoder {
     Decoder::new(Metadata {
         name: "test".into(),
         family,
-        channels: Channels::Multiplied(1.0),
-        upsampling: Upsampling::Nearest,
-        leaky_slope: 0.1,
+        network: Network::Known {
+            backbone: Backbone::of(family).unwrap_or(Backbone::Darknet53),
+            channels: Channels::Multiplied(1.0),
+            upsampling: Upsampling::Nearest,
+            leaky_slope: 0.1,
+        },
         classes: (0..classes).map(|class| format!("class{class}")).collect(),
         input,
-        anchors: [[[10.0, 13.0], [16.0, 30.0], [32.0, 24.0]]; 3],
+        heads: heads([[[10.0, 13.0], [16.0, 30.0], [32.0, 24.0]]; 3]),
         score_threshold: 0.3,
         iou_threshold: 0.4,
         max_boxes: 3,
@@ -46,11 +52,11 @@ impl Heads {
     }
 
     fn decode(&self, decoder: &Decoder, width: u32, height: u32) -> Vec<Detection> {
-        let heads = std::array::from_fn(|head| {
+        let heads: [_; 3] = std::array::from_fn(|head| {
             let [rows, columns] = self.cells[head];
             Head::plain(&self.values[head], ANCHORS * self.channels, (rows, columns))
         });
-        decoder.decode(heads, width, height)
+        decoder.decode(&heads, width, height)
     }
 }
 
@@ -118,6 +124,25 @@ fn resnet18_does_not_clip_and_darknet53_does() {
 }
 
 #[test]
+fn darknet_clips_what_it_has_chosen() {
+    // 416x416 for 1280x720: 234 rows, 91 of grey above. Stride 32, cell (3, 0): centre (16, 112), size 320x240.
+    let mut heads = Heads::new((416, 416), 1);
+    heads.set(2, 2, [3, 0], &[0.0, 0.0, 10f32.ln(), 10f32.ln(), SURE, SURE]);
+    let scale = 416.0 / 1280.0;
+    let found = heads.decode(&decoder(Family::Yolov3Darknet, (416, 416), 1), 1280, 720);
+    assert_box(&found[0], [0.0, 0.0, 176.0 / scale, (112.0 + 120.0 - 91.0) / scale]);
+    // Far right and below: clipped to the picture's size.
+    let mut heads = Heads::new((416, 416), 1);
+    heads.set(2, 2, [9, 12], &[0.0, 0.0, 10f32.ln(), 10f32.ln(), SURE, SURE]);
+    let found = heads.decode(&decoder(Family::Yolov3Darknet, (416, 416), 1), 1280, 720);
+    assert_box(&found[0], [(400.0 - 160.0) / scale, (304.0 - 120.0 - 91.0) / scale, 1280.0, 720.0]);
+    // In the grey, nothing is left.
+    let mut heads = Heads::new((416, 416), 1);
+    heads.set(2, 0, [0, 5], &[0.0, 0.0, 0.0, 0.0, SURE, SURE]);
+    assert!(heads.decode(&decoder(Family::Yolov3Darknet, (416, 416), 1), 1280, 720).is_empty());
+}
+
+#[test]
 fn a_box_in_the_grey_is_dropped_where_the_family_clips() {
     // Row 0 of stride 32 is grey (119 rows of it); an anchor of 13 rows stays inside it.
     let mut heads = Heads::new((544, 544), 1);
@@ -127,7 +152,7 @@ fn a_box_in_the_grey_is_dropped_where_the_family_clips() {
 }
 
 #[test]
-fn resnet18_finds_several_classes_in_a_box_and_darknet53_one() {
+fn resnet18_and_darknet_find_several_classes_in_a_box_and_darknet53_one() {
     let mut heads = Heads::new((96, 96), 3);
     let box_ = [0.0, 0.0, 0.0, 0.0, logit(0.9), logit(0.5), logit(0.2), logit(0.8)];
     heads.set(1, 1, [2, 2], &box_);
@@ -142,6 +167,7 @@ fn resnet18_finds_several_classes_in_a_box_and_darknet53_one() {
         }
     };
     near(scores(Family::Yolov3Resnet18), &[(0, 0.45), (2, 0.72)]);
+    near(scores(Family::Yolov3Darknet), &[(0, 0.45), (2, 0.72)]);
     near(scores(Family::Yolov3Darknet53), &[(2, 0.72)]);
 }
 
@@ -150,7 +176,9 @@ fn a_score_of_exactly_the_threshold_counts_for_resnet18_only() {
     let mut heads = Heads::new((96, 96), 1);
     // Both probabilities are exact in f32.
     heads.set(1, 1, [2, 2], &[0.0, 0.0, 0.0, 0.0, 0.0, SURE]);
-    for (family, count) in [(Family::Yolov3Resnet18, 1), (Family::Yolov3Darknet53, 0)] {
+    for (family, count) in
+        [(Family::Yolov3Resnet18, 1), (Family::Yolov3Darknet53, 0), (Family::Yolov3Darknet, 0)]
+    {
         let mut decoder = decoder(family, (96, 96), 1);
         decoder.metadata.score_threshold = 0.5;
         assert_eq!(heads.decode(&decoder, 96, 96).len(), count, "{family}");

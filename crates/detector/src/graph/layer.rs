@@ -1,7 +1,10 @@
 //! What the layers of a network are, whatever computes them.
 
+use serde::{Deserialize, Serialize};
+
 /// A function applied to every output value of a convolution.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Activation {
     /// The value itself.
     Identity,
@@ -10,7 +13,6 @@ pub(crate) enum Activation {
     /// `v` where positive, `slope * v` elsewhere; the slope lies in `0..=1`.
     LeakyRelu(f32),
     /// `v / (1 + exp(-v))` (Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units", 2018).
-    #[cfg_attr(not(test), expect(dead_code, reason = "no network of the families has it"))]
     Silu,
 }
 
@@ -64,7 +66,8 @@ pub(crate) struct Window {
 }
 
 /// When a residual is added.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Residual {
     /// `activation(convolution + residual)`, as in ResNet.
     BeforeActivation,
@@ -73,7 +76,8 @@ pub(crate) enum Residual {
 }
 
 /// What follows a convolution in a model file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Norm {
     /// Batch norm; or a bias, where it has been folded already.
     Batch,

@@ -6,6 +6,7 @@
 mod layer;
 #[cfg(test)]
 mod tests;
+pub(crate) mod written;
 
 pub(crate) use layer::{Activation, ConvSpec, Geometry, Norm, Residual, Window};
 
@@ -75,7 +76,7 @@ pub(crate) struct SizeError {
 }
 
 /// Layers and the outputs among them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Graph {
     nodes: Vec<Node>,
     convolutions: Vec<ConvSpec>,
@@ -111,7 +112,7 @@ impl Graph {
     }
 
     /// A convolution of `input`, with `residual` added.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn conv(
         &mut self,
         input: NodeId,

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use super::*;
 
 /// The letterboxed picture as `[3, height, width]`.
-fn planar(image: &RgbImage, height: usize, width: usize, planes: &mut [f32]) {
+fn planar(family: Family, image: &RgbImage, height: usize, width: usize, planes: &mut [f32]) {
     let mut pixels = vec![f32::NAN; 3 * height * width];
-    letterbox(image, PictureMut::new(&mut pixels, 3 * width, (height, width)));
+    letterbox(family, image, PictureMut::new(&mut pixels, 3 * width, (height, width)));
     for (index, pixel) in pixels.chunks_exact(3).enumerate() {
         for (channel, value) in pixel.iter().enumerate() {
             planes[channel * height * width + index] = *value;
@@ -17,12 +17,12 @@ fn planar(image: &RgbImage, height: usize, width: usize, planes: &mut [f32]) {
 #[test]
 fn sizes_are_cut_not_rounded() {
     // The sizes that Sedna's example arrives at.
-    assert_eq!(scaled_size((1280, 720), 416, 736), (736, 413));
-    assert_eq!(scaled_size((1920, 1080), 416, 736), (736, 414));
-    assert_eq!(scaled_size((1280, 720), 544, 544), (544, 306));
-    assert_eq!(scaled_size((100, 100), 416, 736), (416, 416));
+    assert_eq!(scaled_size(Family::Yolov3Resnet18, (1280, 720), 416, 736), (736, 413));
+    assert_eq!(scaled_size(Family::Yolov3Resnet18, (1920, 1080), 416, 736), (736, 414));
+    assert_eq!(scaled_size(Family::Yolov3Resnet18, (1280, 720), 544, 544), (544, 306));
+    assert_eq!(scaled_size(Family::Yolov3Resnet18, (100, 100), 416, 736), (416, 416));
     // A width of 0.004 is kept as a pixel.
-    assert_eq!(scaled_size((1, 100_000), 416, 736), (1, 415));
+    assert_eq!(scaled_size(Family::Yolov3Resnet18, (1, 100_000), 416, 736), (1, 415));
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn doubling_a_row_by_hand() {
     // Two pixels become four: centres at -0.25, 0.25, 0.75, 1.25 of the source.
     let image = RgbImage::from_fn(2, 1, |x, _| Rgb(if x == 0 { [0, 100, 40] } else { [200, 100, 80] }));
     let mut planes = vec![0.0; 3 * 2 * 4];
-    planar(&image, 2, 4, &mut planes);
+    planar(Family::Yolov3Resnet18, &image, 2, 4, &mut planes);
     let expected = |values: [f32; 4]| values.map(|value| value / 255.0);
     for row in 0..2 {
         assert_eq!(planes[4 * row..][..4], expected([0.0, 50.0, 150.0, 200.0]));
@@ -44,7 +44,7 @@ fn halving_takes_the_two_middle_pixels_only() {
     // No antialiasing: the centre of each half lies between two pixels; the others are not looked at.
     let image = RgbImage::from_fn(8, 8, |x, _| Rgb([[9, 10, 20, 9, 9, 30, 50, 9][x as usize]; 3]));
     let mut planes = vec![0.0; 3 * 2 * 2];
-    planar(&image, 2, 2, &mut planes);
+    planar(Family::Yolov3Resnet18, &image, 2, 2, &mut planes);
     assert_eq!(planes[..4], [15.0, 40.0, 15.0, 40.0].map(|value: f32| value / 255.0));
 }
 
@@ -53,7 +53,7 @@ fn the_rest_is_grey_and_an_odd_pixel_goes_below() {
     let image = RgbImage::from_pixel(1280, 720, Rgb([255, 0, 51]));
     let (height, width) = (416, 736);
     let mut planes = vec![7.0; 3 * height * width];
-    planar(&image, height, width, &mut planes);
+    planar(Family::Yolov3Resnet18, &image, height, width, &mut planes);
     for (channel, colour) in [1.0, 0.0, 0.2].into_iter().enumerate() {
         for y in 0..height {
             // 413 rows: 1 above, 2 below.
@@ -62,6 +62,40 @@ fn the_rest_is_grey_and_an_odd_pixel_goes_below() {
             assert!(row.iter().all(|&value| (value - expected).abs() < 1e-6), "{channel} {y}");
         }
     }
+}
+
+#[test]
+fn darknet_scales_in_whole_numbers() {
+    let sizes = |picture, height, width| scaled_size(Family::Yolov3Darknet, picture, height, width);
+    assert_eq!(sizes((1280, 720), 416, 736), (736, 414));
+    assert_eq!(sizes((1280, 720), 416, 416), (416, 234));
+    assert_eq!(sizes((768, 576), 416, 416), (416, 312));
+    assert_eq!(sizes((576, 768), 416, 416), (312, 416));
+    assert_eq!(sizes((1, 100_000), 416, 736), (1, 416));
+    assert_eq!(sizes((u32::MAX, u32::MAX), 2048, 2048), (2048, 2048));
+}
+
+#[test]
+fn darknet_scales_from_outermost_pixel_to_outermost_pixel() {
+    // Three pixels become five: at 0, 0.5, 1, 1.5 and 2. The sixth column of the input is grey.
+    let image = RgbImage::from_fn(3, 3, |x, y| Rgb([[0, 100, 40][x as usize], [0, 20, 255][y as usize], 51]));
+    let mut planes = vec![0.0; 3 * 5 * 6];
+    planar(Family::Yolov3Darknet, &image, 5, 6, &mut planes);
+    for row in 0..5 {
+        let near = |plane: usize, expected: [f32; 6]| {
+            for (found, expected) in planes[(plane * 5 + row) * 6..][..6].iter().zip(expected) {
+                assert!((found - expected / 255.0).abs() < 1e-6, "{plane} {row}: {found} {expected}");
+            }
+        };
+        let y = [0.0, 10.0, 20.0, 137.5, 255.0][row];
+        near(0, [0.0, 50.0, 100.0, 70.0, 40.0, 127.5]);
+        near(1, [y, y, y, y, y, 127.5]);
+        near(2, [51.0, 51.0, 51.0, 51.0, 51.0, 127.5]);
+    }
+    // A single pixel is every pixel.
+    let mut planes = vec![0.0; 3 * 4 * 4];
+    planar(Family::Yolov3Darknet, &RgbImage::from_pixel(1, 1, Rgb([255; 3])), 4, 4, &mut planes);
+    assert!(planes.iter().all(|&value| value == 1.0));
 }
 
 /// Bilinear interpolation straight from its definition, in `f64`.
@@ -97,8 +131,8 @@ proptest! {
         });
         let (height, width) = (32 * input.0, 32 * input.1);
         let mut planes = vec![0.0; 3 * height * width];
-        planar(&image, height, width, &mut planes);
-        let scaled = scaled_size(size, height, width);
+        planar(Family::Yolov3Resnet18, &image, height, width, &mut planes);
+        let scaled = scaled_size(Family::Yolov3Resnet18, size, height, width);
         let (left, top) = ((width - scaled.0) / 2, (height - scaled.1) / 2);
         for channel in 0..3 {
             for y in 0..height {

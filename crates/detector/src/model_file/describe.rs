@@ -5,7 +5,6 @@ use std::path::Path;
 use safetensors::Dtype;
 
 use super::{LoadError, Metadata, ModelFile, weights};
-use crate::network::convolutions;
 
 /// A model file in figures.
 #[derive(Debug)]
@@ -35,7 +34,7 @@ pub(crate) fn describe(path: &Path) -> Result<Description, LoadError> {
     let stored = [(Dtype::F16, "f16"), (Dtype::F32, "f32")];
     Ok(Description {
         bytes: file.bytes.len() as u64,
-        convolutions: convolutions(&metadata.scale()).len(),
+        convolutions: metadata.graph().convolutions().len(),
         parameters: used.iter().map(|(_, tensor)| tensor.shape.iter().product::<usize>()).sum(),
         weights: stored
             .into_iter()

@@ -31,7 +31,9 @@ pub(crate) use convert::convert;
 #[cfg(feature = "detect")]
 pub(crate) use describe::{Description, describe};
 pub use error::{LoadError, TensorProblem};
-pub(crate) use metadata::Metadata;
+pub(crate) use metadata::{HeadSpec, Metadata};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use metadata::{Network, heads};
 use tensor::Tensor;
 pub(crate) use weights::load_network;
 

@@ -6,6 +6,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::*;
+use crate::network::Backbone;
 use crate::testing::{Tensors, random_model, write_model};
 use crate::{Detector, Family, LoadOptions};
 
@@ -51,7 +52,8 @@ fn a_directory_and_an_empty_file_are_errors() {
 #[test]
 fn every_metadata_value_is_checked() {
     let (_, valid) = model(Family::Yolov3Resnet18);
-    for key in valid.keys() {
+    let optional = ["upsampling", "leaky_slope"];
+    for key in valid.keys().filter(|key| !optional.contains(&key.as_str())) {
         let mut missing = valid.clone();
         missing.remove(key);
         let (found, problem) = Metadata::parse(&missing).unwrap_err();
@@ -167,9 +169,9 @@ fn weights_that_are_not_finite_are_named() {
 
 #[test]
 fn channels_can_be_listed() {
-    for family in Family::ALL {
-        let mut model = model(family);
-        let scale = crate::network::Scale::multiplied(family, 0.125, 2);
+    for backbone in [Backbone::Resnet18, Backbone::Darknet53] {
+        let mut model = model(backbone.family());
+        let scale = crate::network::Scale::multiplied(backbone, 0.125, 2);
         let channels: Vec<usize> =
             crate::network::convolutions(&scale).iter().map(|spec| spec.geometry.out_channels).collect();
         model.1.remove("width");
@@ -180,6 +182,50 @@ fn channels_can_be_listed() {
         model.1.insert("channels".into(), serde_json::json!(wide).to_string());
         let message = message(&model);
         assert!(message.contains(".weight has the shape [8, 3, "), "{message}");
+    }
+}
+
+#[test]
+fn a_written_network_must_fit_its_heads() {
+    let (_, valid) = model(Family::Yolov3Darknet);
+    for key in ["layers", "heads"] {
+        let mut missing = valid.clone();
+        missing.remove(key);
+        assert_eq!(Metadata::parse(&missing).unwrap_err(), (key, "is missing".into()));
+    }
+    for (key, from, to, expected) in [
+        (
+            "heads",
+            "\"stride\":16",
+            "\"stride\":8",
+            "head 0: 4x4 cells with a stride of 8 do not make 64x64 pixels",
+        ),
+        ("heads", "\"stride\":16", "\"stride\":0", "head 0: 4x4 cells"),
+        ("heads", "[[16.0,30.0],", "[", "head 0: 14 channels instead of 7 for 1 anchors and 2 classes"),
+        ("heads", "16.0", "-16.0", "head 0: a side of an anchor is not a positive number"),
+        ("heads", "\"layer\":", "\"layer\":9", "does not come before it"),
+        ("heads", "\"layer\":", "\"layers\":", "unknown field `layers`"),
+        ("layers", "\"op\":\"conv\"", "\"op\":\"con\"", "unknown variant `con`"),
+    ] {
+        let mut values = valid.clone();
+        let changed = values[key].replacen(from, to, 1);
+        assert_ne!(changed, values[key], "{from}");
+        values.insert(key.into(), changed);
+        let (_, problem) = Metadata::parse(&values).expect_err(to);
+        assert!(problem.contains(expected), "{problem} instead of {expected}");
+    }
+    let mut none = valid.clone();
+    none.insert("heads".into(), "[]".into());
+    assert_eq!(Metadata::parse(&none).unwrap_err().1, "0 heads, not 1 to 16");
+}
+
+#[test]
+fn metadata_is_written_as_it_is_read() {
+    for family in Family::ALL {
+        let (_, values) = model(family);
+        let metadata = Metadata::parse(&values).unwrap();
+        assert_eq!(metadata.family, family);
+        assert_eq!(metadata.values(), values);
     }
 }
 

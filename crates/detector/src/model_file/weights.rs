@@ -8,7 +8,6 @@ use super::tensor::Tensor;
 use super::{Contents, LoadError, Metadata, ModelFile, TensorProblem};
 use crate::executor::{Engine, Executor};
 use crate::graph::{ConvSpec, Norm};
-use crate::network::{convolutions, graph};
 
 /// The four vectors of a batch norm.
 const BATCH_NORM: [&str; 4] = ["bn.gamma", "bn.beta", "bn.mean", "bn.variance"];
@@ -30,7 +29,7 @@ pub(crate) fn load_network(
     let tensors = Tensors(&contents.tensors);
     let error = |problems| LoadError::Tensors { path: file.path.clone(), problems };
     let epsilon = metadata.family.batch_norm_epsilon();
-    Executor::new(engine, &graph(&metadata.scale()), metadata.input, &mut |spec| {
+    Executor::new(engine, &metadata.graph(), metadata.input, &mut |spec| {
         let weights = tensors.read(spec, epsilon).map_err(|problem| error(vec![problem]))?;
         if let Some(part) = tensors.get(spec, "weight").and_then(Tensor::part) {
             file.release(part);
@@ -46,8 +45,8 @@ pub(crate) fn load_network(
 /// If not: the error lists all that are missing or wrong.
 pub(super) fn check(file: &ModelFile, contents: &Contents<'_>, metadata: &Metadata) -> Result<(), LoadError> {
     let tensors = Tensors(&contents.tensors);
-    let specs = convolutions(&metadata.scale());
-    let problems: Vec<_> = specs.iter().flat_map(|spec| tensors.check(spec)).collect();
+    let problems: Vec<_> =
+        metadata.graph().convolutions().iter().flat_map(|spec| tensors.check(spec)).collect();
     if problems.is_empty() { Ok(()) } else { Err(LoadError::Tensors { path: file.path.clone(), problems }) }
 }
 
@@ -55,12 +54,12 @@ pub(super) fn check(file: &ModelFile, contents: &Contents<'_>, metadata: &Metada
 #[cfg(feature = "detect")]
 pub(super) fn used<'a>(contents: &'a Contents<'a>, metadata: &Metadata) -> Vec<(String, &'a Tensor<'a>)> {
     let tensors = Tensors(&contents.tensors);
-    let specs = convolutions(&metadata.scale());
+    let graph = metadata.graph();
     let named = |spec: &ConvSpec| {
         let name = |(suffix, _)| format!("{}.{suffix}", spec.name);
         tensors.parts(spec).into_iter().map(name).collect::<Vec<_>>()
     };
-    let names = specs.iter().flat_map(named);
+    let names = graph.convolutions().iter().flat_map(named);
     names.filter_map(|name| contents.tensors.get(&name).map(|tensor| (name, tensor))).collect()
 }
 

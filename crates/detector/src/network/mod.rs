@@ -1,5 +1,6 @@
-//! The networks of the families, as graphs.
+//! The networks that are known by their names, as graphs.
 
+mod backbone;
 mod darknet53;
 mod head;
 mod resnet18;
@@ -9,8 +10,8 @@ mod tests;
 use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
 
-use crate::Family;
-use crate::family::LEAKY_SLOPE;
+pub(crate) use backbone::{Backbone, LEAKY_SLOPE};
+
 use crate::graph::{Activation, ConvSpec, Geometry, Graph, NodeId, Norm};
 
 /// Output channels of a network's convolutions, but for the outputs.
@@ -67,10 +68,10 @@ impl FromStr for Upsampling {
     }
 }
 
-/// What a model file chooses within a family.
+/// What a model file chooses of a published network.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Scale {
-    pub(crate) family: Family,
+    pub(crate) backbone: Backbone,
     pub(crate) channels: Channels,
     pub(crate) classes: usize,
     pub(crate) upsampling: Upsampling,
@@ -78,14 +79,14 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// The family as it was published, with another channel multiplier and number of classes.
-    pub(crate) fn multiplied(family: Family, width: f64, classes: usize) -> Self {
+    /// The network as it was published, with another channel multiplier and number of classes.
+    pub(crate) fn multiplied(backbone: Backbone, width: f64, classes: usize) -> Self {
         Self {
-            family,
+            backbone,
             channels: Channels::Multiplied(width),
             classes,
             upsampling: Upsampling::Nearest,
-            activation: family.activation(LEAKY_SLOPE),
+            activation: backbone.activation(LEAKY_SLOPE),
         }
     }
 
@@ -104,7 +105,7 @@ enum Output {
     Exactly(usize),
 }
 
-/// Makes the graph of a network of one of the families.
+/// Makes the graph of a published network.
 struct Builder<'a> {
     scale: &'a Scale,
     graph: Graph,
@@ -170,9 +171,9 @@ impl DerefMut for Builder<'_> {
 pub(crate) fn graph(scale: &Scale) -> Graph {
     let (graph, picture) = Graph::new();
     let mut builder = Builder { scale, graph };
-    let outputs = match scale.family {
-        Family::Yolov3Resnet18 => resnet18::build(&mut builder, picture),
-        Family::Yolov3Darknet53 => darknet53::build(&mut builder, picture),
+    let outputs = match scale.backbone {
+        Backbone::Resnet18 => resnet18::build(&mut builder, picture),
+        Backbone::Darknet53 => darknet53::build(&mut builder, picture),
     };
     for output in outputs {
         builder.graph.output(output);

@@ -7,6 +7,7 @@ use candle_core::safetensors::load;
 use candle_core::{DType, Device, Tensor};
 
 use super::*;
+use crate::Family;
 use crate::executor::{Engine, cpu};
 use crate::model_file::{ModelFile, load_network};
 
@@ -37,7 +38,7 @@ fn assert_parity(family: Family, engine: &Engine, batch: usize) {
 
 #[test]
 fn the_networks_compute_what_pytorch_computes() {
-    for family in Family::ALL {
+    for family in [Family::Yolov3Resnet18, Family::Yolov3Darknet53] {
         for batch in 1..=2 {
             assert_parity(family, &Engine::Cpu(cpu::Settings::default()), batch);
         }
@@ -47,8 +48,8 @@ fn the_networks_compute_what_pytorch_computes() {
 
 #[test]
 fn full_networks_have_the_published_sizes() {
-    let parameters = |family| -> usize {
-        let scale = Scale::multiplied(family, 1.0, 4);
+    let parameters = |backbone| -> usize {
+        let scale = Scale::multiplied(backbone, 1.0, 4);
         let of = |spec: &ConvSpec| {
             let vectors = match spec.norm {
                 Norm::Batch => 2,
@@ -60,8 +61,8 @@ fn full_networks_have_the_published_sizes() {
         convolutions(&scale).iter().map(of).sum()
     };
     // Trainable parameters of the TensorFlow graphs with 4 classes.
-    assert_eq!(parameters(Family::Yolov3Resnet18), 16_429_841);
-    assert_eq!(parameters(Family::Yolov3Darknet53), 61_539_889);
+    assert_eq!(parameters(Backbone::Resnet18), 16_429_841);
+    assert_eq!(parameters(Backbone::Darknet53), 61_539_889);
 }
 
 #[test]

@@ -38,8 +38,11 @@ pub(in crate::executor) fn programs(
 
 #[test]
 fn only_the_first_run_of_a_batch_allocates() {
-    let graph =
-        crate::network::graph(&crate::network::Scale::multiplied(crate::Family::Yolov3Resnet18, 0.25, 2));
+    let graph = crate::network::graph(&crate::network::Scale::multiplied(
+        crate::network::Backbone::Resnet18,
+        0.25,
+        2,
+    ));
     let mut random = crate::testing::Random(1);
     let mut weights = |spec: &ConvSpec| {
         let mut values = |count| (0..count).map(|_| random.next() / spec.geometry.depth() as f32).collect();

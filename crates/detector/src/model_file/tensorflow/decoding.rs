@@ -4,8 +4,8 @@ use super::Departure;
 use super::constant::constant;
 use super::graph::{Graph, Id};
 use super::structure::Heads;
-use crate::Family;
 use crate::model_file::metadata::MAX_BOXES;
+use crate::network::Backbone;
 
 /// Input pixels between neighbouring cells of each head.
 const STRIDES: [usize; 3] = [8, 16, 32];
@@ -113,15 +113,13 @@ fn scale(graph: &Graph<'_>, product: Id, stride: usize, place: &str) -> Result<f
     })
 }
 
-/// The thresholds and limits of a family's graph with so many classes.
-pub(super) fn limits(graph: &Graph<'_>, family: Family, classes: usize) -> Result<Limits, Departure> {
-    match family {
-        Family::Yolov3Resnet18 => suppression(graph, classes),
+/// The thresholds and limits of a graph with so many classes.
+pub(super) fn limits(graph: &Graph<'_>, backbone: Backbone, classes: usize) -> Result<Limits, Departure> {
+    match backbone {
+        Backbone::Resnet18 => suppression(graph, classes),
         // These graphs end with all boxes; Sedna's helmet example and tensorflow-yolov3 choose among them with
         // these values, and keep any number.
-        Family::Yolov3Darknet53 => {
-            Ok(Limits { score_threshold: 0.3, iou_threshold: 0.4, max_boxes: MAX_BOXES })
-        }
+        Backbone::Darknet53 => Ok(Limits { score_threshold: 0.3, iou_threshold: 0.4, max_boxes: MAX_BOXES }),
     }
 }
 

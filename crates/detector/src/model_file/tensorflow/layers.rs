@@ -7,20 +7,20 @@ use safetensors::Dtype;
 use super::Departure;
 use super::constant::{Constant, constant};
 use super::graph::{Graph, Id};
-use crate::Family;
 use crate::graph::Norm;
 use crate::model_file::tensor::{Order, Tensor};
+use crate::network::Backbone;
 
 /// Most values of a small constant: paddings, slopes.
 const SMALL: usize = 16;
 /// Most output channels of a transposed convolution.
 const MAX_BIASES: usize = 4096;
 
-/// Collects the layers of a network of one family.
+/// Collects the layers of a network on one backbone.
 #[derive(Debug)]
 pub(super) struct Layers<'g, 'a> {
     pub(super) graph: &'g Graph<'a>,
-    pub(super) family: Family,
+    pub(super) backbone: Backbone,
     /// Tensors by the names of the native form.
     pub(super) tensors: HashMap<String, Tensor<'a>>,
     /// The slope of the leaky activations met so far.
@@ -38,8 +38,8 @@ pub(super) struct Expected<'n> {
 }
 
 impl<'g, 'a> Layers<'g, 'a> {
-    pub(super) fn new(graph: &'g Graph<'a>, family: Family) -> Self {
-        Self { graph, family, tensors: HashMap::new(), slope: None }
+    pub(super) fn new(graph: &'g Graph<'a>, backbone: Backbone) -> Self {
+        Self { graph, backbone, tensors: HashMap::new(), slope: None }
     }
 
     /// A convolution with batch norm and activation that ends at `id`; returns what goes in.
@@ -53,18 +53,18 @@ impl<'g, 'a> Layers<'g, 'a> {
         self.convolution(id, Expected { name, kernel, stride, norm: Norm::Batch })
     }
 
-    /// What the family's activation at `id` is applied to.
+    /// What the network's activation at `id` is applied to.
     pub(super) fn before_activation(&mut self, id: Id, place: &str) -> Result<Id, Departure> {
-        match (self.family, self.graph.op(id)) {
-            (Family::Yolov3Resnet18, "Relu") => self.graph.source(id, 0, place),
-            (Family::Yolov3Darknet53, "LeakyRelu") => {
+        match (self.backbone, self.graph.op(id)) {
+            (Backbone::Resnet18, "Relu") => self.graph.source(id, 0, place),
+            (Backbone::Darknet53, "LeakyRelu") => {
                 // The operation's own default.
                 let slope = self.graph.float(id, "alpha").unwrap_or(0.2);
                 self.same_slope(id, slope, place)?;
                 self.graph.source(id, 0, place)
             }
             // How TensorFlow before 1.13 wrote a leaky activation: the larger of a product and its factor.
-            (Family::Yolov3Darknet53, "Maximum") => {
+            (Backbone::Darknet53, "Maximum") => {
                 let sides = [self.graph.source(id, 0, place)?, self.graph.source(id, 1, place)?];
                 for (product, value) in [(sides[0], sides[1]), (sides[1], sides[0])] {
                     if self.graph.op(product) != "Mul" {
@@ -83,8 +83,8 @@ impl<'g, 'a> Layers<'g, 'a> {
                 }
                 Err(self.departure(id, place, "a leaky activation"))
             }
-            (Family::Yolov3Resnet18, _) => Err(self.departure(id, place, "Relu")),
-            (Family::Yolov3Darknet53, _) => Err(self.departure(id, place, "LeakyRelu")),
+            (Backbone::Resnet18, _) => Err(self.departure(id, place, "Relu")),
+            (Backbone::Darknet53, _) => Err(self.departure(id, place, "LeakyRelu")),
         }
     }
 

@@ -17,9 +17,8 @@ mod wire;
 use std::path::Path;
 
 use super::{Contents, LoadError, Metadata};
-use crate::Family;
-use crate::family::LEAKY_SLOPE;
-use crate::network::{Channels, Scale, convolutions};
+use crate::model_file::metadata::{Network, heads};
+use crate::network::{Backbone, Channels, LEAKY_SLOPE, Scale, convolutions};
 use graph::{Graph, Id};
 use layers::Layers;
 
@@ -49,13 +48,13 @@ pub(super) fn read<'a>(path: &Path, bytes: &'a [u8]) -> Result<Contents<'a>, Loa
         .map_err(|damage| LoadError::DamagedGraph { path: path.into(), problem: damage.to_string() })?;
     // The backbone of one begins with a maximum over 3x3; the other has none.
     let pooled = graph.of("MaxPool").next().is_some();
-    let nearest = if pooled { Family::Yolov3Resnet18 } else { Family::Yolov3Darknet53 };
+    let nearest = if pooled { Backbone::Resnet18 } else { Backbone::Darknet53 };
     let name = path.file_stem().map(|stem| stem.to_string_lossy().chars().take(MAX_NAME).collect());
     let contents = interpret(&graph, nearest, name.unwrap_or_default()).map_err(
         |Departure { place, found, expected }| LoadError::UnknownGraph {
             path: path.into(),
             graph: graph.summary().into(),
-            nearest,
+            nearest: nearest.family(),
             place: place.into(),
             found: found.into(),
             expected: expected.into(),
@@ -69,25 +68,23 @@ pub(super) fn read<'a>(path: &Path, bytes: &'a [u8]) -> Result<Contents<'a>, Loa
     Ok(contents)
 }
 
-/// Makes sense of a graph as a network of `family`.
-fn interpret<'a>(graph: &Graph<'a>, family: Family, name: String) -> Result<Contents<'a>, Departure> {
-    let mut layers = Layers::new(graph, family);
-    let heads = structure::heads(&layers)?;
-    let (input, upsampling) = structure::network(&mut layers, heads)?;
+/// Makes sense of a graph as a network on `backbone`.
+fn interpret<'a>(graph: &Graph<'a>, backbone: Backbone, name: String) -> Result<Contents<'a>, Departure> {
+    let mut layers = Layers::new(graph, backbone);
+    let outputs = structure::heads(&layers)?;
+    let (input, upsampling) = structure::network(&mut layers, outputs)?;
     let classes = classes(&layers)?;
-    let limits = decoding::limits(graph, family, classes)?;
+    let limits = decoding::limits(graph, backbone, classes)?;
     let leaky_slope = layers.slope.unwrap_or(LEAKY_SLOPE);
-    let scale = Scale { upsampling, ..Scale::multiplied(family, 1.0, classes) };
+    let scale = Scale { upsampling, ..Scale::multiplied(backbone, 1.0, classes) };
     let channels = convolutions(&scale).iter().map(|spec| layers.channels(&spec.name)).collect();
     let metadata = Metadata {
         name,
-        family,
-        channels: Channels::Listed(channels),
-        upsampling,
-        leaky_slope,
+        family: backbone.family(),
+        network: Network::Known { backbone, channels: Channels::Listed(channels), upsampling, leaky_slope },
         classes: (0..classes).map(|class| format!("class{class}")).collect(),
-        input: input_size(graph, input, family)?,
-        anchors: decoding::anchors(graph, heads)?,
+        input: input_size(graph, input, backbone)?,
+        heads: heads(decoding::anchors(graph, outputs)?),
         score_threshold: limits.score_threshold,
         iou_threshold: limits.iou_threshold,
         max_boxes: limits.max_boxes,
@@ -111,8 +108,8 @@ fn classes(layers: &Layers<'_, '_>) -> Result<usize, Departure> {
     }
 }
 
-/// Height and width of the picture that goes in; where the graph leaves them open, the family's usual ones.
-fn input_size(graph: &Graph<'_>, input: Id, family: Family) -> Result<(usize, usize), Departure> {
+/// Height and width of the picture that goes in; where the graph leaves them open, the usual ones.
+fn input_size(graph: &Graph<'_>, input: Id, backbone: Backbone) -> Result<(usize, usize), Departure> {
     let departure = |expected: &str| Departure {
         place: "the input".into(),
         found: graph.describe(input),
@@ -123,10 +120,10 @@ fn input_size(graph: &Graph<'_>, input: Id, family: Family) -> Result<(usize, us
     }
     let sizes: Vec<i64> = graph.shape(input, "shape").into_iter().flat_map(constant::sizes).take(8).collect();
     match sizes[..] {
-        [] => Ok(family.usual_input()),
+        [] => Ok(backbone.usual_input()),
         [_, height, width, _] => match (usize::try_from(height), usize::try_from(width)) {
             (Ok(height @ 1..), Ok(width @ 1..)) => Ok((height, width)),
-            _ => Ok(family.usual_input()),
+            _ => Ok(backbone.usual_input()),
         },
         _ => Err(departure("one of the shape [batch, height, width, 3]")),
     }

@@ -3,9 +3,8 @@
 use super::Departure;
 use super::graph::Id;
 use super::layers::{Expected, Layers};
-use crate::Family;
 use crate::graph::Norm;
-use crate::network::Upsampling;
+use crate::network::{Backbone, Upsampling};
 
 /// The outputs of the heads of stride 8, 16 and 32 in a graph.
 pub(super) type Heads = [Id; 3];
@@ -76,9 +75,9 @@ pub(super) fn network(layers: &mut Layers<'_, '_>, heads: Heads) -> Result<(Id, 
         });
     }
     let features = [to_fine.features, to_middle.features, coarse.input];
-    let input = match layers.family {
-        Family::Yolov3Resnet18 => resnet18(layers, features)?,
-        Family::Yolov3Darknet53 => darknet53(layers, features)?,
+    let input = match layers.backbone {
+        Backbone::Resnet18 => resnet18(layers, features)?,
+        Backbone::Darknet53 => darknet53(layers, features)?,
     };
     Ok((input, to_middle.upsampling))
 }
