@@ -23,7 +23,8 @@
 //! A file is read in the form that its content shows; its name does not matter. The forms are:
 //!
 //! - the native one, safetensors;
-//! - frozen TensorFlow graphs of the two families.
+//! - frozen TensorFlow graphs of two families;
+//! - Darknet's `.cfg` and `.weights`, of which either may be named.
 //!
 //! The file is mapped, not read: each weight goes straight from it into the network.
 //!
@@ -105,6 +106,13 @@
 //!   its boxes are chosen as in Sedna's helmet example: scores above 0.3, overlaps of at most 0.4.
 //!
 //! A graph that computes anything else is an error which says where it departs from the network.
+//!
+//! ## Darknet
+//!
+//! A `.cfg` of the sections `convolutional`, `shortcut`, `route`, `upsample`, `maxpool`, `dropout` and `yolo`, and the
+//! `.weights` of the same name. It is read as a model of the family `yolov3-darknet`: layer `n` of the configuration is
+//! the convolution `layern`. Thresholds are those of its `yolo` sections (`thresh`, `nms_threshold`), or else Darknet's
+//! own, 0.5 and 0.45. The classes are named by `.names` files beside it, if there are any.
 //!
 //! # Examples
 //!

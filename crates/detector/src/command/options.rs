@@ -178,7 +178,8 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "H,W", value_parser = input_shape)]
     input_shape: Option<(usize, usize)>,
 
-    /// Names of the model's classes in their order, in place of the model file's: TensorFlow's graphs have none.
+    /// Names of the model's classes in their order, in place of the model file's: TensorFlow's graphs have none, nor have Darknet's
+    /// files by themselves.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     classes: Option<Vec<String>>,
 

@@ -3,6 +3,7 @@
 //! A [`Graph`] is built layer by layer in an order in which each layer's inputs come before it. Readers of model
 //! files build it; what computes it walks its nodes in that order.
 
+pub(crate) mod bounds;
 mod layer;
 #[cfg(test)]
 mod tests;

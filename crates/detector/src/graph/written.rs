@@ -4,22 +4,11 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{MAX_CHANNELS, MAX_DOUBLINGS, MAX_JOINED, MAX_LAYERS, MAX_NAME, MAX_REACH};
 use super::{Activation, ConvSpec, Geometry, Graph, NodeId, Norm, Residual, Window};
 
 /// Longest list of layers, in bytes.
 const MAX_JSON: usize = 4 << 20;
-/// Most layers.
-const MAX_LAYERS: usize = 4096;
-/// Most channels of a convolution.
-const MAX_CHANNELS: usize = 16_384;
-/// Most channels of several layers together.
-const MAX_JOINED: usize = 8 * MAX_CHANNELS;
-/// Largest kernel, window or stride in pixels.
-const MAX_REACH: usize = 63;
-/// Most doublings of height and width between the picture and a layer; keeps sizes far from overflow.
-const MAX_DOUBLINGS: u32 = 8;
-/// Longest name of a convolution, in bytes.
-const MAX_NAME: usize = 256;
 
 /// One layer as it is written. A layer's number is its position in the list, counted from 1; the picture is 0.
 #[derive(Debug, Serialize, Deserialize)]

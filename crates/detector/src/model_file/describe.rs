@@ -9,7 +9,7 @@ use super::{LoadError, Metadata, ModelFile, weights};
 /// A model file in figures.
 #[derive(Debug)]
 pub(crate) struct Description {
-    /// The file's size.
+    /// The file's size, or that of both where a form has two.
     pub(crate) bytes: u64,
     pub(crate) metadata: Metadata,
     /// How many convolutions the network has.
@@ -33,7 +33,7 @@ pub(crate) fn describe(path: &Path) -> Result<Description, LoadError> {
     let used: Vec<_> = weights::used(&contents, metadata);
     let stored = [(Dtype::F16, "f16"), (Dtype::F32, "f32")];
     Ok(Description {
-        bytes: file.bytes.len() as u64,
+        bytes: file.len() as u64,
         convolutions: metadata.graph().convolutions().len(),
         parameters: used.iter().map(|(_, tensor)| tensor.shape.iter().product::<usize>()).sum(),
         weights: stored

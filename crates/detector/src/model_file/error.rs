@@ -23,7 +23,7 @@ pub enum LoadError {
     /// The file is in no form that is known.
     #[error(
         "model file {path} is in no form that is known: it {found}; known are safetensors with the metadata of \
-         Sluice, and frozen TensorFlow graphs"
+         Sluice, frozen TensorFlow graphs, and Darknet's configuration and weights"
     )]
     UnknownForm {
         /// The file.
@@ -57,6 +57,50 @@ pub enum LoadError {
         found: Box<str>,
         /// What the network has there.
         expected: Box<str>,
+    },
+    /// The file is one of Darknet's pair, and the other cannot be read.
+    #[error(
+        "model file {path} holds the {holds} of a Darknet network, whose {lacks} should lie beside it as {beside}: {source}"
+    )]
+    Companion {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        holds: &'static str,
+        /// What the other file holds.
+        lacks: &'static str,
+        /// The file that was looked for.
+        beside: PathBuf,
+        /// What the system said, or what is wrong with that file.
+        source: io::Error,
+    },
+    /// The file is a configuration of Darknet's that cannot be made sense of.
+    #[error("Darknet configuration {path}, line {line}: {problem}")]
+    Configuration {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there.
+        problem: String,
+    },
+    /// The file's weights are not those of its configuration.
+    #[error("Darknet weights {path} are not those of {cfg}: {problem}")]
+    DarknetWeights {
+        /// The file.
+        path: PathBuf,
+        /// The configuration.
+        cfg: PathBuf,
+        /// Where they differ.
+        problem: String,
+    },
+    /// A file with the names of classes does not fit.
+    #[error("class names {path}: {problem}; correct or remove it")]
+    ClassNames {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
     },
     /// The file is not in the safetensors form.
     #[error("model file {path} is not a whole safetensors file: {source}; fetch or convert it again")]

@@ -9,6 +9,7 @@
 
 #[cfg(feature = "detect")]
 mod convert;
+mod darknet;
 #[cfg(feature = "detect")]
 mod describe;
 mod error;
@@ -28,6 +29,7 @@ use memmap2::Mmap;
 
 #[cfg(feature = "detect")]
 pub(crate) use convert::convert;
+use darknet::{Companion, Kind, Source};
 #[cfg(feature = "detect")]
 pub(crate) use describe::{Description, describe};
 pub use error::{LoadError, TensorProblem};
@@ -42,6 +44,8 @@ pub(crate) use weights::load_network;
 pub(crate) struct ModelFile {
     path: PathBuf,
     bytes: Mmap,
+    /// The other file, where a form has two.
+    companion: Option<Companion>,
 }
 
 /// What a model file says, whatever its form.
@@ -53,10 +57,14 @@ pub(crate) struct Contents<'a> {
 }
 
 impl ModelFile {
-    /// Maps the file at `path`.
+    /// Maps the file at `path`, and the one that belongs to it.
     pub(crate) fn open(path: &Path) -> Result<Self, LoadError> {
         let bytes = map::map(path).map_err(|source| LoadError::Open { path: path.into(), source })?;
-        Ok(Self { path: path.into(), bytes })
+        let companion = match Form::of(&bytes) {
+            Some(Form::Darknet(kind)) => Some(Companion::open(path, kind)?),
+            _ => None,
+        };
+        Ok(Self { path: path.into(), bytes, companion })
     }
 
     /// Checks and describes what is in the file; no weight is read.
@@ -65,19 +73,58 @@ impl ModelFile {
     ///
     /// If the file is in no form that is known, or does not describe a model that is known.
     pub(crate) fn contents(&self) -> Result<Contents<'_>, LoadError> {
-        let (path, bytes) = (self.path.as_path(), &self.bytes[..]);
-        if native::is_native(bytes) {
-            native::read(path, bytes)
-        } else if tensorflow::is_graph(bytes) {
-            tensorflow::read(path, bytes)
-        } else {
-            Err(LoadError::UnknownForm { path: path.into(), found: appearance(bytes) })
+        let this = Source { path: &self.path, bytes: &self.bytes };
+        if let Some(companion) = &self.companion {
+            let other = Source { path: &companion.path, bytes: &companion.bytes };
+            let (cfg, weights) = match companion.kind {
+                Kind::Cfg => (other, this),
+                Kind::Weights => (this, other),
+            };
+            return darknet::read(cfg, weights, |classes| darknet::names(cfg.path, classes));
         }
+        match Form::of(this.bytes) {
+            Some(Form::Native) => native::read(this.path, this.bytes),
+            Some(Form::TensorFlow) => tensorflow::read(this.path, this.bytes),
+            Some(Form::Darknet(_)) | None => {
+                Err(LoadError::UnknownForm { path: self.path.clone(), found: appearance(this.bytes) })
+            }
+        }
+    }
+
+    /// Bytes of the file and the one that belongs to it.
+    #[cfg(feature = "detect")]
+    fn len(&self) -> usize {
+        self.bytes.len() + self.companion.as_ref().map_or(0, |companion| companion.bytes.len())
     }
 
     /// Lets go of the memory behind a part of the file that has been read.
     fn release(&self, part: &[u8]) {
         map::release(&self.bytes, part);
+        if let Some(companion) = &self.companion {
+            map::release(&companion.bytes, part);
+        }
+    }
+}
+
+/// A form that a file may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Native,
+    TensorFlow,
+    /// One of Darknet's pair.
+    Darknet(Kind),
+}
+
+impl Form {
+    /// What a file looks like.
+    fn of(bytes: &[u8]) -> Option<Self> {
+        if native::is_native(bytes) {
+            Some(Self::Native)
+        } else if tensorflow::is_graph(bytes) {
+            Some(Self::TensorFlow)
+        } else {
+            Kind::of(bytes).map(Self::Darknet)
+        }
     }
 }
 

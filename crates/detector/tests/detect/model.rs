@@ -43,15 +43,23 @@ fn a_converted_model_finds_the_same() {
     assert!(half["weights"].as_array().unwrap().contains(&"f16".into()));
 }
 
-/// A graph of TensorFlow's becomes a model file of ours that finds the same: every kind of upsampling, normalisation and
-/// number that a graph may have is carried over.
+/// A graph of TensorFlow's or a network of Darknet's becomes a model file of ours that finds the same: every kind of
+/// upsampling, normalisation and number that they may have is carried over.
 #[test]
-fn a_converted_graph_finds_the_same() {
+fn what_is_converted_from_another_form_finds_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     write_picture(&path.join("a.png"), 120, 90);
-    for graph in ["resnet18-scoped", "resnet18-plain", "darknet53-resize", "darknet53-deconv"] {
-        let source = project().join(format!("crates/detector/tests/fixtures/tensorflow/{graph}.pb"));
+    for graph in [
+        "tensorflow/resnet18-scoped.pb",
+        "tensorflow/resnet18-plain.pb",
+        "tensorflow/darknet53-resize.pb",
+        "tensorflow/darknet53-deconv.pb",
+        "darknet/yolov3.cfg",
+        "darknet/yolov3-spp.weights",
+        "darknet/yolov3-tiny.weights",
+    ] {
+        let source = project().join("crates/detector/tests/fixtures").join(graph);
         let source = source.to_str().unwrap();
         stdout(&detect(path, &["convert", source, "native.safetensors"]));
         let described = |model: &str| {
