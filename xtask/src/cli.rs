@@ -57,7 +57,7 @@ pub enum Chore {
         #[command(subcommand)]
         what: Bench,
     },
-    /// Feed the parsers of what users write with strange input
+    /// Feed the parsers of what users write and fetch with strange input
     Fuzz {
         /// The parser, such as config [default: all, one after the other]
         target: Option<String>,

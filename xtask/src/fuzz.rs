@@ -1,4 +1,4 @@
-//! `fuzz`: strange input for the parsers of what users write.
+//! `fuzz`: strange input for the parsers of what users write and fetch.
 //!
 //! The targets in `fuzz/` are laid out as cargo-fuzz does it, and it can run them, too. This chore needs neither it nor a
 //! nightly compiler: libFuzzer's coverage is a pass of LLVM's that every compiler has, and the parsers have no unsafe
@@ -53,7 +53,7 @@ pub fn fuzz(workspace: &Workspace, target: Option<&str>, seconds: u32) -> Result
     let mut findings = Vec::new();
     for target in &targets {
         let summary = fuzz.run(target, seconds, &interrupt)?;
-        println!("{target:10} {summary}");
+        println!("{target:11} {summary}");
         findings.extend(summary.finding.map(|finding| format!("{target}: {finding}")));
     }
     ensure!(findings.is_empty(), "found:\n{}", findings.join("\n"));

@@ -10,6 +10,8 @@ use crate::Family;
 use crate::graph::{Activation, ConvSpec, Geometry, Graph, Norm, Residual, Window};
 use crate::model_file::{HeadSpec, Metadata, Network, heads};
 use crate::network::{Backbone, Channels, LEAKY_SLOPE, Upsampling};
+#[cfg(feature = "testing")]
+use crate::{LoadError, model_file};
 
 /// The anchors of the files: those of YOLOv3, strides 8, 16 and 32.
 const ANCHORS: [[[f32; 2]; 3]; 3] = [
@@ -37,6 +39,17 @@ pub fn write_random_model(
 ) -> io::Result<()> {
     let (tensors, metadata) = random_model(family, width, classes, input, seed);
     write_model(path, &tensors, metadata)
+}
+
+/// Reads a model file from memory, its weights included, without making its network ready; of Darknet's pair, `bytes` is
+/// one file and `other` the other one.
+///
+/// # Errors
+///
+/// As loading the file.
+#[cfg(feature = "testing")]
+pub fn read_model(bytes: &[u8], other: Option<&[u8]>) -> Result<(), LoadError> {
+    model_file::read(bytes, other)
 }
 
 /// A tensor's shape and values.

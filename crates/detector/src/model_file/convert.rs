@@ -36,7 +36,7 @@ pub(crate) fn convert(source: &Path, half: bool) -> Result<Vec<u8>, ConvertError
     let file = ModelFile::open(source)?;
     let contents = file.contents()?;
     let metadata = &contents.metadata;
-    weights::check(&file, &contents, metadata)?;
+    weights::check(source, &contents, metadata)?;
     let mut stored = Vec::new();
     for (name, tensor) in weights::used(&contents, metadata) {
         let values = tensor.values().ok_or_else(|| LoadError::Tensors {

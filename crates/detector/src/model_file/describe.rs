@@ -29,7 +29,7 @@ pub(crate) fn describe(path: &Path) -> Result<Description, LoadError> {
     let file = ModelFile::open(path)?;
     let contents = file.contents()?;
     let metadata = &contents.metadata;
-    weights::check(&file, &contents, metadata)?;
+    weights::check(path, &contents, metadata)?;
     let used: Vec<_> = weights::used(&contents, metadata);
     let stored = [(Dtype::F16, "f16"), (Dtype::F32, "f32")];
     Ok(Description {

@@ -74,19 +74,11 @@ impl ModelFile {
     /// If the file is in no form that is known, or does not describe a model that is known.
     pub(crate) fn contents(&self) -> Result<Contents<'_>, LoadError> {
         let this = Source { path: &self.path, bytes: &self.bytes };
-        if let Some(companion) = &self.companion {
-            let other = Source { path: &companion.path, bytes: &companion.bytes };
-            let (cfg, weights) = match companion.kind {
-                Kind::Cfg => (other, this),
-                Kind::Weights => (this, other),
-            };
-            return darknet::read(cfg, weights, |classes| darknet::names(cfg.path, classes));
-        }
-        match Form::of(this.bytes) {
-            Some(Form::Native) => native::read(this.path, this.bytes),
-            Some(Form::TensorFlow) => tensorflow::read(this.path, this.bytes),
-            Some(Form::Darknet(_)) | None => {
-                Err(LoadError::UnknownForm { path: self.path.clone(), found: appearance(this.bytes) })
+        match &self.companion {
+            None => contents(this),
+            Some(Companion { kind, path, bytes }) => {
+                let (cfg, weights) = kind.pair(Source { path, bytes }, this);
+                darknet::read(cfg, weights, |classes| darknet::names(cfg.path, classes))
             }
         }
     }
@@ -104,6 +96,33 @@ impl ModelFile {
             map::release(&companion.bytes, part);
         }
     }
+}
+
+/// What is in a file that is a model by itself.
+fn contents(Source { path, bytes }: Source<'_>) -> Result<Contents<'_>, LoadError> {
+    match Form::of(bytes) {
+        Some(Form::Native) => native::read(path, bytes),
+        Some(Form::TensorFlow) => tensorflow::read(path, bytes),
+        Some(Form::Darknet(_)) | None => {
+            Err(LoadError::UnknownForm { path: path.into(), found: appearance(bytes) })
+        }
+    }
+}
+
+/// Does all that loading does before the network is made ready, with bytes in memory: the file and, for Darknet's, the
+/// other of the pair.
+#[cfg(feature = "testing")]
+pub(crate) fn read(bytes: &[u8], other: Option<&[u8]>) -> Result<(), LoadError> {
+    let path = Path::new("memory");
+    let this = Source { path, bytes };
+    let contents = match (Kind::of(bytes), other) {
+        (Some(kind), Some(other)) => {
+            let (cfg, weights) = kind.pair(this, Source { path, bytes: other });
+            darknet::read(cfg, weights, |_| Ok(None))?
+        }
+        _ => contents(this)?,
+    };
+    weights::read(path, &contents)
 }
 
 /// A form that a file may have.

@@ -1,6 +1,7 @@
 //! A network's weights: checked against its convolutions, read, and their batch norm folded.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use safetensors::Dtype;
 
@@ -25,7 +26,7 @@ pub(crate) fn load_network(
     metadata: &Metadata,
     engine: &Engine,
 ) -> Result<Executor, LoadError> {
-    check(file, contents, metadata)?;
+    check(&file.path, contents, metadata)?;
     let tensors = Tensors(&contents.tensors);
     let error = |problems| LoadError::Tensors { path: file.path.clone(), problems };
     let epsilon = metadata.family.batch_norm_epsilon();
@@ -43,11 +44,25 @@ pub(crate) fn load_network(
 /// # Errors
 ///
 /// If not: the error lists all that are missing or wrong.
-pub(super) fn check(file: &ModelFile, contents: &Contents<'_>, metadata: &Metadata) -> Result<(), LoadError> {
+pub(super) fn check(path: &Path, contents: &Contents<'_>, metadata: &Metadata) -> Result<(), LoadError> {
     let tensors = Tensors(&contents.tensors);
     let problems: Vec<_> =
         metadata.graph().convolutions().iter().flat_map(|spec| tensors.check(spec)).collect();
-    if problems.is_empty() { Ok(()) } else { Err(LoadError::Tensors { path: file.path.clone(), problems }) }
+    if problems.is_empty() { Ok(()) } else { Err(LoadError::Tensors { path: path.into(), problems }) }
+}
+
+/// Reads every weight of a network and lets go of it.
+#[cfg(feature = "testing")]
+pub(super) fn read(path: &Path, contents: &Contents<'_>) -> Result<(), LoadError> {
+    check(path, contents, &contents.metadata)?;
+    let tensors = Tensors(&contents.tensors);
+    let epsilon = contents.metadata.family.batch_norm_epsilon();
+    for spec in contents.metadata.graph().convolutions() {
+        tensors
+            .read(spec, epsilon)
+            .map_err(|problem| LoadError::Tensors { path: path.into(), problems: vec![problem] })?;
+    }
+    Ok(())
 }
 
 /// The checked tensors that the network is read from, by name, in its order.

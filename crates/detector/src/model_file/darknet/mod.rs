@@ -56,6 +56,14 @@ impl Kind {
         }
     }
 
+    /// The configuration and the weights, of which `this` is of this kind.
+    pub(super) fn pair<T>(self, this: T, other: T) -> (T, T) {
+        match self {
+            Self::Cfg => (this, other),
+            Self::Weights => (other, this),
+        }
+    }
+
     fn extension(self) -> &'static str {
         match self {
             Self::Cfg => "cfg",
