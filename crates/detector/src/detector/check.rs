@@ -3,11 +3,8 @@
 use image::{Rgb, RgbImage};
 
 use super::{DetectError, Detector};
-use crate::executor::PictureMut;
+use crate::executor::{Head, PictureMut};
 use crate::letterbox;
-
-/// The strides of the network's outputs, in their order, in pixels.
-const STRIDES: [u32; 3] = [8, 16, 32];
 
 /// Why a model that loads is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -17,16 +14,18 @@ pub enum CheckError {
     Detect(#[from] DetectError),
     /// It runs, and what comes out are no numbers.
     #[error(
-        "on a test picture, {bad} of the {all} numbers that the network computes for stride {stride} are infinite or not \
-         a number: the weights do not belong together, or are damaged"
+        "on a test picture, {bad} of the {all} numbers of the network's output of {rows}x{columns} cells are infinite or \
+         not a number: the weights do not belong together, or are damaged"
     )]
     NotFinite {
         /// How many.
         bad: usize,
         /// Out of how many.
         all: usize,
-        /// The stride of the head, in pixels.
-        stride: u32,
+        /// Rows of cells of the output.
+        rows: usize,
+        /// Columns of cells of the output.
+        columns: usize,
     },
 }
 
@@ -42,29 +41,29 @@ impl Detector {
         let picture = RgbImage::from_fn(self.info.input_width, self.info.input_height, |x, y| {
             Rgb([(x * 5 + y) as u8, (y * 3) as u8, if (x / 16 + y / 16) % 2 == 0 { 40 } else { 200 }])
         });
-        let mut fill = |_: usize, input: PictureMut<'_>| letterbox::letterbox(&picture, input);
-        let counts = self
+        let mut fill = |_: usize, input: PictureMut<'_>| {
+            letterbox::letterbox(self.decoder.family(), &picture, input);
+        };
+        let not_finite = self
             .network
             .run(1, &mut fill, |outputs| {
-                [0, 1, 2].map(|output| {
-                    let head = outputs.head(0, output);
-                    let (rows, columns) = head.size();
-                    let places = || (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
-                    let bad = (0..head.channels())
-                        .map(|channel| head.plane(channel))
-                        .map(|plane| {
-                            places().filter(|&(row, column)| !plane.get(row, column).is_finite()).count()
-                        })
-                        .sum::<usize>();
-                    (bad, head.channels() * rows * columns)
-                })
+                (0..self.decoder.heads()).find_map(|output| not_finite(&outputs.head(0, output)))
             })
             .map_err(DetectError::Network)?;
-        match counts.into_iter().zip(STRIDES).find(|((bad, _), _)| *bad > 0) {
-            Some(((bad, all), stride)) => Err(CheckError::NotFinite { bad, all, stride }),
-            None => Ok(()),
-        }
+        not_finite.map_or(Ok(()), Err)
     }
+}
+
+/// What is wrong with an output.
+fn not_finite(head: &Head<'_>) -> Option<CheckError> {
+    let (rows, columns) = head.size();
+    let places = || (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+    let planes = (0..head.channels()).map(|channel| head.plane(channel));
+    let bad = planes
+        .map(|plane| places().filter(|&(row, column)| !plane.get(row, column).is_finite()).count())
+        .sum::<usize>();
+    let all = head.channels() * rows * columns;
+    (bad > 0).then_some(CheckError::NotFinite { bad, all, rows, columns })
 }
 
 #[cfg(test)]
