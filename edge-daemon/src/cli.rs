@@ -72,6 +72,10 @@ pub struct RunArgs {
     /// Threads of the little model (default: all cores).
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
+    /// Megabytes that the little model's weights may take in memory, as far as that is possible; the more, the faster
+    /// (default: 2.3 times the plain weights, at most half of what the control group allows).
+    #[arg(long, value_name = "MB")]
+    pub weights_memory: Option<usize>,
 
     /// The cloud, for example http://10.0.0.1:5000; in place of --big-model-ip and --big-model-port.
     #[arg(long, value_name = "URL")]

@@ -14,14 +14,6 @@ pub(crate) struct Decoder {
     metadata: Metadata,
 }
 
-/// A box whose objectness alone lets it reach the score threshold.
-#[derive(Debug)]
-struct Candidate {
-    bbox: BoundingBox,
-    /// Probability of each class, objectness included.
-    scores: Vec<f32>,
-}
-
 impl Decoder {
     pub(crate) fn new(metadata: Metadata) -> Self {
         Self { metadata }
@@ -44,14 +36,11 @@ impl Decoder {
     pub(crate) fn decode(&self, heads: &[Head<'_>], width: u32, height: u32) -> Vec<Detection> {
         let metadata = &self.metadata;
         let placement = Placement::new(metadata.family, metadata.input, width, height);
-        let candidates = self.candidates(heads, &placement);
+        let mut of_class = vec![Vec::new(); metadata.classes.len()];
+        self.each_box(heads, &placement, &mut |class, scored| of_class[class].push(scored));
         let mut detections = Vec::new();
-        for (class_id, class) in metadata.classes.iter().enumerate() {
-            let scored = candidates.iter().filter_map(|candidate| {
-                let score = candidate.scores[class_id];
-                self.counts(score, class_id, candidate).then_some(Scored { score, bbox: candidate.bbox })
-            });
-            let kept = nms::suppress(scored.collect(), metadata.iou_threshold, metadata.max_boxes);
+        for (class_id, (class, scored)) in metadata.classes.iter().zip(of_class).enumerate() {
+            let kept = nms::suppress(scored, metadata.iou_threshold, metadata.max_boxes);
             detections.extend(kept.into_iter().filter_map(|Scored { score, bbox }| {
                 Some(Detection {
                     class: class.clone(),
@@ -65,28 +54,11 @@ impl Decoder {
         detections
     }
 
-    /// Whether a candidate stands for this class: ResNet-18's every class that reaches the threshold, Darknet's
-    /// every class that exceeds it, Darknet-53's best class if it exceeds it.
-    fn counts(&self, score: f32, class_id: usize, candidate: &Candidate) -> bool {
-        let threshold = self.metadata.score_threshold;
-        match self.metadata.family {
-            Family::Yolov3Resnet18 => score >= threshold,
-            Family::Yolov3Darknet => score > threshold,
-            Family::Yolov3Darknet53 => {
-                let (before, after) = candidate.scores.split_at(class_id);
-                score > threshold
-                    && !before.iter().any(|&other| other >= score)
-                    && !after.iter().any(|&other| other > score)
-            }
-        }
-    }
-
-    /// The boxes whose objectness reaches the score threshold, from the last head to the first.
-    fn candidates(&self, heads: &[Head<'_>], placement: &Placement) -> Vec<Candidate> {
+    /// Gives every box of each class that it stands for, from the last head to the first.
+    fn each_box(&self, heads: &[Head<'_>], placement: &Placement, found: &mut dyn FnMut(usize, Scored)) {
         let metadata = &self.metadata;
         let channels = 5 + metadata.classes.len();
-        let least_objectness = least_logit(metadata.score_threshold);
-        let mut candidates = Vec::new();
+        let least_objectness = least_logit(metadata.score_threshold, 1.0);
         for (head, &HeadSpec { stride, ref anchors }) in heads.iter().zip(&metadata.heads).rev() {
             let objectness: Vec<_> =
                 (0..anchors.len()).map(|anchor| head.plane(anchor * channels + 4)).collect();
@@ -99,20 +71,56 @@ impl Decoder {
                     if logit.is_nan() || logit < least_objectness {
                         continue;
                     }
-                    let value = |channel: usize| head.plane(anchor * channels + channel).get(row, column);
+                    let mut values = head.pixel(anchor * channels, row, column);
+                    let mut value = || values.next().unwrap_or(f32::NAN);
                     let centre = [
-                        (sigmoid(value(0)) + column as f32) * stride as f32,
-                        (sigmoid(value(1)) + row as f32) * stride as f32,
+                        (sigmoid(value()) + column as f32) * stride as f32,
+                        (sigmoid(value()) + row as f32) * stride as f32,
                     ];
-                    let size = [value(2).exp() * anchor_size[0], value(3).exp() * anchor_size[1]];
+                    let size = [value().exp() * anchor_size[0], value().exp() * anchor_size[1]];
                     let Some(bbox) = placement.original(centre, size) else { continue };
-                    let objectness = sigmoid(logit);
-                    let scores = (5..channels).map(|class| objectness * sigmoid(value(class))).collect();
-                    candidates.push(Candidate { bbox, scores });
+                    let objectness = sigmoid(value());
+                    self.each_class(objectness, values, &mut |class, score| {
+                        found(class, Scored { score, bbox });
+                    });
                 }
             }
         }
-        candidates
+    }
+
+    /// Gives the classes that a box of this objectness stands for, with their scores: ResNet-18's every class that
+    /// reaches the threshold, Darknet's every class that exceeds it, Darknet-53's best class if it exceeds it.
+    fn each_class(
+        &self,
+        objectness: f32,
+        logits: impl Iterator<Item = f32>,
+        found: &mut dyn FnMut(usize, f32),
+    ) {
+        let threshold = self.metadata.score_threshold;
+        // What cannot reach the threshold is neither found nor better than what does.
+        let least = least_logit(threshold, objectness);
+        let scores = logits
+            .take(self.metadata.classes.len())
+            .enumerate()
+            .filter(|(_, logit)| *logit >= least)
+            .map(|(class, logit)| (class, objectness * sigmoid(logit)));
+        match self.metadata.family {
+            Family::Yolov3Resnet18 => {
+                scores
+                    .filter(|(_, score)| *score >= threshold)
+                    .for_each(|(class, score)| found(class, score));
+            }
+            Family::Yolov3Darknet => {
+                scores.filter(|(_, score)| *score > threshold).for_each(|(class, score)| found(class, score));
+            }
+            Family::Yolov3Darknet53 => {
+                // Of equal scores the first.
+                let best = scores.reduce(|best, other| if other.1 > best.1 { other } else { best });
+                if let Some((class, score)) = best.filter(|(_, score)| *score > threshold) {
+                    found(class, score);
+                }
+            }
+        }
     }
 }
 
@@ -204,10 +212,14 @@ fn sigmoid(value: f32) -> f32 {
     1.0 / (1.0 + (-value).exp())
 }
 
-/// A logit below which no probability reaches `threshold`, with room for rounding. Above 16 or so the
+/// A logit below which no probability times `factor` reaches `threshold`, with room for rounding. Above 16 or so the
 /// probability rounds to 1.
-fn least_logit(threshold: f32) -> f32 {
-    ((threshold / (1.0 - threshold)).ln() - 1e-3).min(16.0)
+fn least_logit(threshold: f32, factor: f32) -> f32 {
+    if threshold <= 0.0 {
+        return f32::NEG_INFINITY;
+    }
+    let probability = f64::from(threshold) / f64::from(factor);
+    ((probability / (1.0 - probability)).ln() - 1e-3).min(16.0) as f32
 }
 
 #[cfg(test)]

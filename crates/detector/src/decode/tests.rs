@@ -238,11 +238,44 @@ fn what_is_not_finite_is_never_found() {
 #[test]
 fn the_prefilter_drops_nothing_that_counts() {
     for threshold in [0.0, 1e-6, 0.3, 0.5, 0.999, 1.0] {
-        for step in 0..4000 {
-            let value = (step - 2000) as f32 / 50.0;
-            if sigmoid(value) >= threshold {
-                assert!(value >= least_logit(threshold), "{threshold} {value}");
+        for factor in [1.0, 0.999_999, 0.7, 0.3, 1e-6, 0.0] {
+            let least = least_logit(threshold, factor);
+            for step in 0..4000 {
+                let value = (step - 2000) as f32 / 50.0;
+                if factor * sigmoid(value) >= threshold {
+                    assert!(value >= least, "{threshold} {factor} {value}");
+                }
             }
+        }
+    }
+}
+
+/// What the decoder finds is what its definition finds, score by score, whatever the logits.
+#[test]
+fn classes_are_found_as_their_definition_says() {
+    let mut random = crate::testing::Random(3);
+    for family in Family::ALL {
+        let decoder = decoder(family, (32, 32), 7);
+        let threshold = decoder.metadata.score_threshold;
+        for _ in 0..2000 {
+            let objectness = (random.next() + 1.0) / 2.0;
+            let logits: Vec<f32> = (0..7).map(|_| (random.next() * 8.0).round() / 2.0).collect();
+            let scores: Vec<f32> = logits.iter().map(|logit| objectness * sigmoid(*logit)).collect();
+            let best = scores.iter().copied().fold(0.0, f32::max);
+            let counts = |class: &usize| match family {
+                Family::Yolov3Resnet18 => scores[*class] >= threshold,
+                Family::Yolov3Darknet => scores[*class] > threshold,
+                Family::Yolov3Darknet53 => {
+                    scores[*class] > threshold
+                        && scores.iter().position(|score| *score == best) == Some(*class)
+                }
+            };
+            let expected: Vec<(usize, f32)> =
+                (0..7).filter(counts).map(|class| (class, scores[class])).collect();
+            let mut found = Vec::new();
+            decoder
+                .each_class(objectness, logits.into_iter(), &mut |class, score| found.push((class, score)));
+            assert_eq!(found, expected, "{family}");
         }
     }
 }

@@ -40,6 +40,29 @@ impl<'a> Head<'a> {
     }
 }
 
+impl<'a> Head<'a> {
+    /// The values of a row and column from a channel on, in the order of the channels.
+    pub(crate) fn pixel(
+        &self,
+        channel: usize,
+        row: usize,
+        column: usize,
+    ) -> impl Iterator<Item = f32> + use<'a> {
+        let Self { values, lanes, block: step, .. } = *self;
+        let mut block = self.first + row * self.row + column * lanes + channel / lanes * step;
+        let mut lane = channel % lanes;
+        let next = move || {
+            let value = values.get(block + lane).copied();
+            lane += 1;
+            if lane == lanes {
+                (block, lane) = (block + step, 0);
+            }
+            value
+        };
+        std::iter::from_fn(next).take(self.channels - channel)
+    }
+}
+
 /// One channel of a [`Head`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plane<'a> {
