@@ -38,9 +38,7 @@ impl<'a> Head<'a> {
         let first = self.first + channel / self.lanes * self.block + channel % self.lanes;
         Plane { values: &self.values[first..], row: self.row, lanes: self.lanes }
     }
-}
 
-impl<'a> Head<'a> {
     /// The values of a row and column from a channel on, in the order of the channels.
     pub(crate) fn pixel(
         &self,

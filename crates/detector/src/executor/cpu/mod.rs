@@ -67,7 +67,7 @@ pub(crate) enum Error {
 pub(crate) struct Settings {
     /// Threads; by default what this process may use.
     pub(crate) threads: Option<NonZeroUsize>,
-    /// Bytes that packed weights may take, as far as that is possible; by default as many as serve.
+    /// Bytes that packed weights may take, as far as that is possible; by default those of `usual_budget`.
     pub(crate) weights: Option<usize>,
     /// By default the fastest that the processor has.
     pub(crate) instruction_set: Option<InstructionSet>,
