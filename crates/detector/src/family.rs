@@ -13,11 +13,17 @@ pub enum Family {
     /// Any YOLOv3 of Darknet's: the model file itself says what its layers are. Pictures are scaled and boxes
     /// chosen as by Darknet; multi-label.
     Yolov3Darknet,
+    /// YOLOv5's heads: the model file itself says what its layers are. Pictures are scaled and boxes chosen as by
+    /// Ultralytics' prediction; one class a box.
+    Yolov5,
+    /// The heads of YOLOv8 and of later networks, without anchors; as [`Family::Yolov5`] otherwise.
+    Yolov8,
 }
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 3] = [Self::Yolov3Resnet18, Self::Yolov3Darknet53, Self::Yolov3Darknet];
+    pub const ALL: [Self; 5] =
+        [Self::Yolov3Resnet18, Self::Yolov3Darknet53, Self::Yolov3Darknet, Self::Yolov5, Self::Yolov8];
 
     /// The name in a model file's metadata.
     pub fn name(self) -> &'static str {
@@ -25,6 +31,8 @@ impl Family {
             Self::Yolov3Resnet18 => "yolov3-resnet18",
             Self::Yolov3Darknet53 => "yolov3-darknet53",
             Self::Yolov3Darknet => "yolov3-darknet",
+            Self::Yolov5 => "yolov5",
+            Self::Yolov8 => "yolov8",
         }
     }
 
@@ -33,8 +41,18 @@ impl Family {
     pub(crate) fn batch_norm_epsilon(self) -> f32 {
         match self {
             Self::Yolov3Resnet18 | Self::Yolov3Darknet => 1e-5,
-            Self::Yolov3Darknet53 => 1e-3,
+            Self::Yolov3Darknet53 | Self::Yolov5 | Self::Yolov8 => 1e-3,
         }
+    }
+
+    /// Whether boxes are multiples of anchors.
+    pub(crate) fn has_anchors(self) -> bool {
+        self != Self::Yolov8
+    }
+
+    /// Whether the most boxes are those of a whole picture, not of each class.
+    pub(crate) fn limits_pictures(self) -> bool {
+        matches!(self, Self::Yolov5 | Self::Yolov8)
     }
 }
 
@@ -46,7 +64,9 @@ impl fmt::Display for Family {
 
 /// A family name that is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown network family {0:?}; known are yolov3-resnet18, yolov3-darknet53 and yolov3-darknet")]
+#[error(
+    "unknown network family {0:?}; known are yolov3-resnet18, yolov3-darknet53, yolov3-darknet, yolov5 and yolov8"
+)]
 pub struct UnknownFamily(pub String);
 
 impl FromStr for Family {

@@ -1,4 +1,4 @@
-//! Pixels to detections: YOLOv3 networks, their weights, pre- and post-processing, evaluation.
+//! Pixels to detections: YOLO networks, their weights, pre- and post-processing, evaluation.
 //!
 //! [`Detector`] is one type with one verb: load it, then detect a batch of pictures.
 //!
@@ -24,7 +24,8 @@
 //!
 //! - the native one, safetensors;
 //! - frozen TensorFlow graphs of two families;
-//! - Darknet's `.cfg` and `.weights`, of which either may be named.
+//! - Darknet's `.cfg` and `.weights`, of which either may be named;
+//! - ONNX models with the heads of YOLOv5 or YOLOv8.
 //!
 //! The file is mapped, not read: each weight goes straight from it into the network.
 //!
@@ -36,11 +37,11 @@
 //! |---|---|
 //! | `format`, `format_version` | `sluice-detector`, `1` |
 //! | `name` | the model's name |
-//! | `family` | `yolov3-resnet18`, `yolov3-darknet53` or `yolov3-darknet` |
+//! | `family` | `yolov3-resnet18`, `yolov3-darknet53`, `yolov3-darknet`, `yolov5` or `yolov8` |
 //! | `classes` | JSON array of the class names in index order |
 //! | `input` | JSON `[height, width]` in pixels, multiples of 32 |
 //! | `score_threshold`, `iou_threshold` | in `0..=1` |
-//! | `max_boxes` | most detections of a class in a picture |
+//! | `max_boxes` | most detections of a class in a picture; for `yolov5` and `yolov8`, of a picture |
 //!
 //! The first two families are networks that are known by their names, and for them there are
 //!
@@ -52,13 +53,14 @@
 //! | `leaky_slope` | slope of leaky activations, in `0..=1`; 0.1 by default |
 //! | `anchors` | JSON `[width, height]` in input pixels, three for each of the strides 8, 16 and 32 |
 //!
-//! `yolov3-darknet` is any network with YOLOv3's heads, written out layer by layer; pictures are scaled and boxes chosen
-//! as by Darknet. For it there are
+//! The others are any network with such heads, written out layer by layer. They differ in how pictures are scaled and boxes
+//! chosen: for `yolov3-darknet` as by Darknet; for the other two as by Ultralytics' prediction, with YOLOv5's heads or with
+//! those of YOLOv8, which have no anchors. For them there are
 //!
 //! | key | value |
 //! |---|---|
 //! | `layers` | JSON array of the layers below |
-//! | `heads` | JSON array of outputs: `{"layer": number, "stride": input pixels a cell, "anchors": [[width, height], …]}`, anchors in input pixels |
+//! | `heads` | JSON array of outputs: `{"layer": number, "stride": input pixels a cell, "anchors": [[width, height], …]}`, anchors in input pixels. A head's channels are, for each anchor, x, y, width, height, objectness and the classes; for `yolov8`, for each of left, top, right and bottom the logits of the distances 0, 1, 2 and so on in cells, and then the classes |
 //!
 //! A layer's number is its position in the array, counted from 1; 0 is the picture. It reads layers that come before it:
 //!
@@ -72,8 +74,8 @@
 //!
 //! Tensors are `f16` or `f32`. A convolution `c` has `c.weight` (out, in, row, column) and either `c.bn.gamma`,
 //! `c.bn.beta`, `c.bn.mean` and `c.bn.variance`, or `c.bias`, or, for ResNet's shortcuts, neither. A tensor
-//! `c.bn.epsilon` of one value replaces what batch norm adds to the variance (1e-3 for `yolov3-darknet53`, 1e-5 for the
-//! others). Names in the known networks:
+//! `c.bn.epsilon` of one value replaces what batch norm adds to the variance (1e-5 for `yolov3-resnet18` and
+//! `yolov3-darknet`, 1e-3 for the others). Names in the known networks:
 //!
 //! - `yolov3-resnet18`: `conv1`; blocks `conv2_1` to `conv5_2` with `.conv1`, `.conv2` and, in the first block of
 //!   the stages 3 to 5, `.shortcut`.
@@ -113,6 +115,18 @@
 //! `.weights` of the same name. It is read as a model of the family `yolov3-darknet`: layer `n` of the configuration is
 //! the convolution `layern`. Thresholds are those of its `yolo` sections (`thresh`, `nms_threshold`), or else Darknet's
 //! own, 0.5 and 0.45. The classes are named by `.names` files beside it, if there are any.
+//!
+//! ## ONNX
+//!
+//! A model of one picture `[batch, 3, height, width]` of a fixed size, with its weights in the file (`f32`, or `f16` behind
+//! `Cast`). Layers may be `Conv`, also in groups; `BatchNormalization` behind one; SiLU as `Sigmoid` and `Mul`, `Relu` or
+//! `LeakyRelu`; `Add`; `Concat` and `Split` of channels; `MaxPool`; `Resize` or `Upsample` by two, nearest neighbour. The
+//! last operations must be those by which YOLOv5 or YOLOv8 make boxes of their heads, without non-maximum suppression; they
+//! give anchors and strides. Layer names are `layer` and the position of the node. Classes are named by the exporter's note
+//! `names`, if there is one. Scores above 0.25 count; overlaps are at most 0.45 for YOLOv5 and 0.7 for YOLOv8, and the most
+//! boxes of a picture 1000 and 300.
+//!
+//! Convolutions in groups are computed as if they had none: the other weights are zeros.
 //!
 //! # Examples
 //!

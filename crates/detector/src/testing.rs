@@ -20,6 +20,9 @@ const ANCHORS: [[[f32; 2]; 3]; 3] = [
     [[116.0, 90.0], [156.0, 198.0], [373.0, 326.0]],
 ];
 
+/// Steps of the distance of a box's side, where there are no anchors.
+const SIDE_STEPS: usize = 8;
+
 /// Writes a valid model file with random weights, the same for the same arguments.
 ///
 /// `width` is the channel multiplier (0.125 makes the smallest networks), `input` height and width in pixels.
@@ -68,7 +71,7 @@ pub(crate) fn random_model(
             let (channels, upsampling) = (Channels::Multiplied(width), Upsampling::Nearest);
             (Network::Known { backbone, channels, upsampling, leaky_slope: LEAKY_SLOPE }, heads(ANCHORS))
         }
-        None => written(width, classes.len()),
+        None => written(family, width, classes.len()),
     };
     let metadata = Metadata {
         name: format!("random-{seed}"),
@@ -109,8 +112,8 @@ pub(crate) fn random_model(
     (tensors, metadata.values())
 }
 
-/// A network of a few layers with heads of the strides 16 and 32.
-fn written(width: f64, classes: usize) -> (Network, Vec<HeadSpec>) {
+/// A network of a few layers with heads of the strides 16 and 32, for a family without a network of its own.
+fn written(family: Family, width: f64, classes: usize) -> (Network, Vec<HeadSpec>) {
     let (mut graph, picture) = Graph::new();
     let conv = |graph: &mut Graph, input, out_channels, kernel, stride, residual| {
         let name = format!("layer{}", graph.nodes().len());
@@ -130,9 +133,12 @@ fn written(width: f64, classes: usize) -> (Network, Vec<HeadSpec>) {
     let joined = graph.concat(vec![doubled, fine]);
     let outputs = [(joined, 16), (coarse, 32)];
     let heads = outputs.map(|(features, stride)| {
-        let anchors = vec![[16.0, 30.0], [62.0, 45.0]];
-        let geometry =
-            Geometry { in_channels: 0, out_channels: anchors.len() * (5 + classes), kernel: 1, stride: 1 };
+        let (anchors, out_channels) = if family.has_anchors() {
+            (vec![[16.0, 30.0], [62.0, 45.0]], 2 * (5 + classes))
+        } else {
+            (Vec::new(), 4 * SIDE_STEPS + classes)
+        };
+        let geometry = Geometry { in_channels: 0, out_channels, kernel: 1, stride: 1 };
         let name = format!("head{stride}");
         let spec = ConvSpec { name, geometry, norm: Norm::Bias, activation: Activation::Identity };
         let output = graph.conv(features, spec, None);

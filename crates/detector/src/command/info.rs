@@ -25,6 +25,8 @@ struct Info {
     score_threshold: f32,
     iou_threshold: f32,
     max_boxes: usize,
+    /// `class` or `picture`: of what these are the most.
+    max_boxes_of: &'static str,
     convolutions: usize,
     parameters: usize,
     /// How weights are stored.
@@ -47,6 +49,7 @@ pub(super) fn run(options: &InfoOptions, output: &mut dyn Write) -> Result<()> {
         score_threshold: metadata.score_threshold,
         iou_threshold: metadata.iou_threshold,
         max_boxes: metadata.max_boxes,
+        max_boxes_of: if metadata.family.limits_pictures() { "picture" } else { "class" },
         convolutions,
         parameters,
         weights,
@@ -65,15 +68,20 @@ fn write_text(info: &Info, output: &mut dyn Write) -> Result<()> {
     line("network", &info.family)?;
     line("input", &format_args!("{}x{} (height x width)", info.input_height, info.input_width))?;
     line("classes", &info.classes.join(", "))?;
-    for (stride, anchors) in info.strides.iter().zip(&info.anchors) {
+    for (stride, anchors) in info.strides.iter().zip(&info.anchors).filter(|(_, anchors)| !anchors.is_empty())
+    {
         let anchors: Vec<_> = anchors.iter().map(|[width, height]| format!("{width}x{height}")).collect();
         line("anchors", &format_args!("stride {stride:<2}: {}", anchors.join(" ")))?;
+    }
+    if info.anchors.iter().all(Vec::is_empty) {
+        let strides: Vec<_> = info.strides.iter().map(usize::to_string).collect();
+        line("strides", &format_args!("{}, without anchors", strides.join(", ")))?;
     }
     line(
         "thresholds",
         &format_args!(
-            "score {}, IoU {}, at most {} boxes a class",
-            info.score_threshold, info.iou_threshold, info.max_boxes
+            "score {}, IoU {}, at most {} boxes a {}",
+            info.score_threshold, info.iou_threshold, info.max_boxes, info.max_boxes_of
         ),
     )?;
     line(

@@ -17,7 +17,7 @@ fn picture(width: u32, height: u32) -> RgbImage {
 }
 
 #[test]
-fn both_families_load_and_detect() {
+fn every_family_loads_and_detects() {
     for family in Family::ALL {
         let options = LoadOptions { score_threshold: Some(0.05), ..LoadOptions::default() };
         let detector = load(family, &options).unwrap();

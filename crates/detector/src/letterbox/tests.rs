@@ -25,6 +25,34 @@ fn sizes_are_cut_not_rounded() {
     assert_eq!(scaled_size(Family::Yolov3Resnet18, (1, 100_000), 416, 736), (1, 415));
 }
 
+/// Every pixel of what OpenCV makes of 8-bit pictures, by a checksum; `make.py` beside the file made it.
+#[test]
+fn whole_pixels_are_those_of_opencv() {
+    #[derive(serde::Deserialize)]
+    struct Case {
+        picture: (u32, u32),
+        seed: u32,
+        input: (usize, usize),
+        fnv1a: String,
+    }
+    let cases = include_str!("../../tests/fixtures/onnx/letterbox.json");
+    let cases: Vec<Case> = serde_json::from_str(cases).unwrap();
+    for Case { picture: (width, height), seed, input, fnv1a } in cases {
+        let image = RgbImage::from_fn(width, height, |x, y| {
+            Rgb([0, 1, 2].map(|c| {
+                let blocks = (x / 8 + 1) * (y / 8 + 3) * (37 + 11 * c);
+                (x * (3 + 2 * c) + y * (5 + c) + blocks + 57 * seed) as u8
+            }))
+        });
+        let mut pixels = vec![f32::NAN; 3 * input.0 * input.1];
+        letterbox(Family::Yolov8, &image, PictureMut::new(&mut pixels, 3 * input.1, input));
+        let checksum = pixels.iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, pixel| {
+            (sum ^ (pixel * 255.0).round() as u64).wrapping_mul(0x0100_0000_01b3)
+        });
+        assert_eq!(format!("{checksum:016x}"), fnv1a, "{width}x{height} in {input:?}");
+    }
+}
+
 #[test]
 fn doubling_a_row_by_hand() {
     // Two pixels become four: centres at -0.25, 0.25, 0.75, 1.25 of the source.

@@ -23,7 +23,7 @@ pub enum LoadError {
     /// The file is in no form that is known.
     #[error(
         "model file {path} is in no form that is known: it {found}; known are safetensors with the metadata of \
-         Sluice, frozen TensorFlow graphs, and Darknet's configuration and weights"
+         Sluice, frozen TensorFlow graphs, ONNX models, and Darknet's configuration and weights"
     )]
     UnknownForm {
         /// The file.
@@ -31,11 +31,13 @@ pub enum LoadError {
         /// What it looks like.
         found: String,
     },
-    /// The file is a TensorFlow graph that is damaged.
-    #[error("model file {path} is not a whole TensorFlow graph: {problem}; fetch or freeze it again")]
+    /// The file is a TensorFlow graph or an ONNX model that is damaged.
+    #[error("model file {path} is not a whole {form}: {problem}; fetch or export it again")]
     DamagedGraph {
         /// The file.
         path: PathBuf,
+        /// What it is.
+        form: &'static str,
         /// What is wrong with it.
         problem: String,
     },
@@ -56,6 +58,22 @@ pub enum LoadError {
         /// What the graph has there.
         found: Box<str>,
         /// What the network has there.
+        expected: Box<str>,
+    },
+    /// The file is an ONNX model of another kind than those that are known.
+    #[error(
+        "model file {path} holds an ONNX model ({model}) that is not known: {place}: found {found}, expected {expected}"
+    )]
+    UnknownModel {
+        /// The file.
+        path: PathBuf,
+        /// What the model consists of.
+        model: Box<str>,
+        /// The operation.
+        place: Box<str>,
+        /// What the model has there.
+        found: Box<str>,
+        /// What is known.
         expected: Box<str>,
     },
     /// The file is one of Darknet's pair, and the other cannot be read.

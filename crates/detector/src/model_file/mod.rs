@@ -16,6 +16,8 @@ mod error;
 mod map;
 mod metadata;
 mod native;
+mod onnx;
+mod protobuf;
 mod tensor;
 mod tensorflow;
 #[cfg(test)]
@@ -103,6 +105,7 @@ fn contents(Source { path, bytes }: Source<'_>) -> Result<Contents<'_>, LoadErro
     match Form::of(bytes) {
         Some(Form::Native) => native::read(path, bytes),
         Some(Form::TensorFlow) => tensorflow::read(path, bytes),
+        Some(Form::Onnx) => onnx::read(path, bytes),
         Some(Form::Darknet(_)) | None => {
             Err(LoadError::UnknownForm { path: path.into(), found: appearance(bytes) })
         }
@@ -130,6 +133,7 @@ pub(crate) fn read(bytes: &[u8], other: Option<&[u8]>) -> Result<(), LoadError> 
 enum Form {
     Native,
     TensorFlow,
+    Onnx,
     /// One of Darknet's pair.
     Darknet(Kind),
 }
@@ -141,6 +145,8 @@ impl Form {
             Some(Self::Native)
         } else if tensorflow::is_graph(bytes) {
             Some(Self::TensorFlow)
+        } else if onnx::is_model(bytes) {
+            Some(Self::Onnx)
         } else {
             Kind::of(bytes).map(Self::Darknet)
         }

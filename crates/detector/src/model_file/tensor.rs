@@ -1,6 +1,7 @@
 //! One tensor of a model file, where it lies.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use half::f16;
 use safetensors::Dtype;
@@ -25,9 +26,22 @@ pub(super) enum Order {
     Shape,
     /// Row, column, in, out, where the shape is out, in, row, column.
     OutLast,
+    /// Out, in, row, column of a part of the shape; the rest is zero.
+    Within(Within),
 }
 
-/// The values of a tensor; as many as its shape calls for.
+/// What is written of a convolution's weights if it takes the rest to be zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Within {
+    /// An output channel has the weights of its group's inputs only.
+    pub(super) groups: usize,
+    /// Rows and columns.
+    pub(super) kernel: usize,
+    /// The first row and column.
+    pub(super) first: usize,
+}
+
+/// The values of a tensor; as many as its shape and order call for.
 #[derive(Debug, Clone)]
 pub(super) enum Data<'a> {
     /// Little-endian numbers.
@@ -55,6 +69,16 @@ impl<'a> Tensor<'a> {
         }
     }
 
+    /// The tensor of some of the first axis's positions, of values in that axis's order; none if they do not lie in the
+    /// file as they are.
+    pub(super) fn part_of(&self, positions: Range<usize>) -> Option<Self> {
+        let Data::Numbers(Cow::Borrowed(bytes)) = self.data else { return None };
+        let mut shape = self.shape.clone();
+        let row = bytes.len() / std::mem::replace(shape.first_mut()?, positions.len());
+        let bytes = bytes.get(positions.start * row..positions.end * row)?;
+        Some(Self { shape, dtype: self.dtype, order: self.order, data: Data::Numbers(bytes.into()) })
+    }
+
     /// The values as `f32` in the order of the shape; none if the type is neither `f16` nor `f32`.
     pub(super) fn values(&self) -> Option<Vec<f32>> {
         match (&self.data, self.dtype) {
@@ -74,6 +98,9 @@ impl<'a> Tensor<'a> {
         match (self.order, self.shape.as_slice()) {
             (Order::OutLast, &[out, input, rows, columns]) if !values.is_empty() => {
                 out_first(values, [out, input, rows * columns], decode)
+            }
+            (Order::Within(within), &[out, input, side, _]) => {
+                spread(values, within, [out, input, side], decode)
             }
             _ => values.iter().map(|&value| decode(value)).collect(),
         }
@@ -96,6 +123,26 @@ fn out_first<T: Copy>(values: &[T], [out, input, pixels]: [usize; 3], decode: im
         }
     }
     ordered
+}
+
+/// Weights of groups and of a smaller kernel among zeros.
+fn spread<T: Copy>(
+    values: &[T],
+    Within { groups, kernel, first }: Within,
+    [out, input, side]: [usize; 3],
+    decode: impl Fn(T) -> f32,
+) -> Vec<f32> {
+    let (group_outputs, group_inputs) = (out / groups, input / groups);
+    let mut spread = vec![0.0; out * input * side * side];
+    for (index, rows) in values.chunks_exact(kernel * kernel).enumerate() {
+        let (output, channel) = (index / group_inputs, index % group_inputs);
+        let plane = output * input + output / group_outputs * group_inputs + channel;
+        for (row, values) in rows.chunks_exact(kernel).enumerate() {
+            let start = (plane * side + first + row) * side + first;
+            spread[start..start + kernel].iter_mut().zip(values).for_each(|(to, &from)| *to = decode(from));
+        }
+    }
+    spread
 }
 
 /// The numbers of [`Data::HalfVarints`].

@@ -19,6 +19,8 @@ const MAX_CHANNELS: usize = 4096;
 const MAX_VALUES: usize = 1 << 29;
 /// Most heads, and most anchors of one.
 const MAX_HEADS: usize = 16;
+/// Most steps of the distance of a box's side.
+const MAX_STEPS: usize = 256;
 
 impl Metadata {
     /// Whether every value is within its bounds, and the network fits the heads and the input.
@@ -98,6 +100,21 @@ impl Metadata {
         (rows, columns): (usize, usize),
     ) -> Result<(), String> {
         let HeadSpec { stride, anchors } = head;
+        if self.family.has_anchors() {
+            self.check_anchors(anchors, channels)?;
+        } else {
+            self.check_steps(anchors, channels)?;
+        }
+        let (height, width) = self.input;
+        if (rows.checked_mul(*stride), columns.checked_mul(*stride)) != (Some(height), Some(width)) {
+            let cells = format!("{rows}x{columns} cells with a stride of {stride}");
+            return Err(format!("{cells} do not make {height}x{width} pixels"));
+        }
+        Ok(())
+    }
+
+    /// Whether so many channels are those of boxes by anchors.
+    fn check_anchors(&self, anchors: &[[f32; 2]], channels: usize) -> Result<(), String> {
         let (anchor_count, classes) = (anchors.len(), self.classes.len());
         if !(1..=MAX_HEADS).contains(&anchor_count) {
             return Err(format!("{anchor_count} anchors, not 1 to {MAX_HEADS}"));
@@ -110,12 +127,22 @@ impl Metadata {
             let parts = format!("{anchor_count} anchors and {classes} classes");
             return Err(format!("{channels} channels instead of {expected} for {parts}"));
         }
-        let (height, width) = self.input;
-        if (rows.checked_mul(*stride), columns.checked_mul(*stride)) != (Some(height), Some(width)) {
-            let cells = format!("{rows}x{columns} cells with a stride of {stride}");
-            return Err(format!("{cells} do not make {height}x{width} pixels"));
-        }
         Ok(())
+    }
+
+    /// Whether so many channels are those of boxes by the steps of their sides.
+    fn check_steps(&self, anchors: &[[f32; 2]], channels: usize) -> Result<(), String> {
+        if !anchors.is_empty() {
+            return Err(format!("{} anchors; {} has none", anchors.len(), self.family));
+        }
+        let classes = self.classes.len();
+        let sides = channels.saturating_sub(classes);
+        if sides.is_multiple_of(4) && (2..=MAX_STEPS).contains(&(sides / 4)) {
+            Ok(())
+        } else {
+            let steps = format!("4 times 2 to {MAX_STEPS} steps");
+            Err(format!("{channels} channels are not {steps} and {classes} classes"))
+        }
     }
 }
 

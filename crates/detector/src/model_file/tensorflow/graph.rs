@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
 use super::Departure;
-use super::wire::{Damage, Value, fields, varint};
+use crate::model_file::protobuf::{Damage, Value, fields, varint};
 
 /// Most nodes of a graph; those of a detector are a few thousand.
 const MAX_NODES: usize = 65_536;

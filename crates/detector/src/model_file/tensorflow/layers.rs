@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use safetensors::Dtype;
 
 use super::Departure;
-use super::constant::{Constant, constant};
+use super::constant::constant;
 use super::graph::{Graph, Id};
 use crate::graph::Norm;
+use crate::model_file::protobuf::Constant;
 use crate::model_file::tensor::{Order, Tensor};
 use crate::network::Backbone;
 

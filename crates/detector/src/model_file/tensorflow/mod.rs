@@ -12,12 +12,12 @@ mod layers;
 mod structure;
 #[cfg(test)]
 mod tests;
-mod wire;
 
 use std::path::Path;
 
 use super::{Contents, LoadError, Metadata};
 use crate::model_file::metadata::{Network, heads};
+use crate::model_file::protobuf;
 use crate::network::{Backbone, Channels, LEAKY_SLOPE, Scale, convolutions};
 use graph::{Graph, Id};
 use layers::Layers;
@@ -37,15 +37,18 @@ struct Departure {
 /// Whether a file looks like a `GraphDef`: its first field is a node, and the node's first field its name.
 pub(super) fn is_graph(mut bytes: &[u8]) -> bool {
     const BYTES_1: u64 = 1 << 3 | 2;
-    wire::varint(&mut bytes) == Ok(BYTES_1)
-        && wire::varint(&mut bytes).is_ok()
-        && wire::varint(&mut bytes) == Ok(BYTES_1)
+    protobuf::varint(&mut bytes) == Ok(BYTES_1)
+        && protobuf::varint(&mut bytes).is_ok()
+        && protobuf::varint(&mut bytes) == Ok(BYTES_1)
 }
 
 /// Reads the description and finds the weights of a graph.
 pub(super) fn read<'a>(path: &Path, bytes: &'a [u8]) -> Result<Contents<'a>, LoadError> {
-    let graph = Graph::parse(bytes)
-        .map_err(|damage| LoadError::DamagedGraph { path: path.into(), problem: damage.to_string() })?;
+    let graph = Graph::parse(bytes).map_err(|damage| LoadError::DamagedGraph {
+        path: path.into(),
+        form: "TensorFlow graph",
+        problem: damage.to_string(),
+    })?;
     // The backbone of one begins with a maximum over 3x3; the other has none.
     let pooled = graph.of("MaxPool").next().is_some();
     let nearest = if pooled { Backbone::Resnet18 } else { Backbone::Darknet53 };

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
+use crate::model_file::protobuf::testing::{damage, field, replaced};
 use crate::{Detector, LoadOptions};
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -23,27 +24,6 @@ fn load(bytes: &[u8]) -> Result<Detector, LoadError> {
 
 fn message(bytes: &[u8]) -> String {
     load(bytes).unwrap_err().to_string()
-}
-
-/// `bytes` with the first `from` in it replaced by `to` of the same length.
-fn replaced(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
-    assert_eq!(from.len(), to.len());
-    let at = bytes.windows(from.len()).position(|window| window == from).expect("the fixture has it");
-    bytes[at..at + to.len()].copy_from_slice(to);
-    bytes
-}
-
-/// A field of bytes.
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut message = vec![number << 3 | 2];
-    let mut length = bytes.len();
-    while length >= 0x80 {
-        message.push(length as u8 | 0x80);
-        length >>= 7;
-    }
-    message.push(length as u8);
-    message.extend(bytes);
-    message
 }
 
 fn node(name: &str, op: &str, inputs: &[&str]) -> Vec<u8> {
@@ -136,7 +116,7 @@ fn loops_and_missing_nodes_are_errors() {
         assert!(matches!(load(&nodes.concat()), Err(LoadError::UnknownGraph { .. })));
     }
     let twice = [reshaped.clone(), reshaped].concat();
-    assert!(message(&twice).ends_with("two nodes of one name; fetch or freeze it again"));
+    assert!(message(&twice).ends_with("two nodes of one name; fetch or export it again"));
 }
 
 #[test]
@@ -197,11 +177,6 @@ fn constants_are_read_in_every_form_that_writers_use() {
             "{departure:?}"
         );
     }
-}
-
-/// Writes a random number where the graph's structure is, rather than into a weight.
-fn damage() -> impl Strategy<Value = Vec<(prop::sample::Index, u8)>> {
-    prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)
 }
 
 proptest! {

@@ -2,9 +2,15 @@
 //!
 //! Definition: <https://protobuf.dev/programming-guides/encoding/>.
 
+mod constant;
+#[cfg(test)]
+pub(super) mod testing;
+
+pub(crate) use constant::{Constant, Fill, Values, element_count};
+
 /// A message that is cut short or damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Damage {
+pub(crate) enum Damage {
     /// It ends inside a field.
     #[error("a message ends inside a field")]
     Short,
@@ -27,7 +33,7 @@ pub(super) enum Damage {
 
 /// The value of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Varint(u64),
     Fixed32([u8; 4]),
     Fixed64([u8; 8]),
@@ -37,10 +43,10 @@ pub(super) enum Value<'a> {
 
 /// The fields of a message in order: number and value. Ends after the first damage.
 #[derive(Debug, Clone)]
-pub(super) struct Fields<'a>(&'a [u8]);
+pub(crate) struct Fields<'a>(&'a [u8]);
 
 /// The fields of `message`.
-pub(super) fn fields(message: &[u8]) -> Fields<'_> {
+pub(crate) fn fields(message: &[u8]) -> Fields<'_> {
     Fields(message)
 }
 
@@ -86,7 +92,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Takes a number off the front of `bytes`.
-pub(super) fn varint(bytes: &mut &[u8]) -> Result<u64, Damage> {
+pub(crate) fn varint(bytes: &mut &[u8]) -> Result<u64, Damage> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = bytes.split_first().ok_or(Damage::Short)?;
