@@ -1,0 +1,19 @@
+//! An ONNX model is read within bounds of memory, or it is an error that can be printed.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+const WHOLE: [&[u8]; 3] = [
+    include_bytes!("../../crates/detector/tests/fixtures/onnx/yolov5.onnx"),
+    include_bytes!("../../crates/detector/tests/fixtures/onnx/yolov8.onnx"),
+    include_bytes!("../../crates/detector/tests/fixtures/onnx/yolov8-apart.onnx"),
+];
+
+fuzz_target!(|data: &[u8]| {
+    let file = sluice_fuzz::file(data, &WHOLE);
+    sluice_fuzz::bounded(&file, |file| {
+        if let Err(error) = detector::testing::read_model(file, None) {
+            assert!(!error.to_string().is_empty());
+        }
+    });
+});
