@@ -9,12 +9,16 @@ use anyhow::Context;
 use clap::Parser;
 use cloud_daemon::options::{LogFormat, Options};
 use cloud_daemon::server::{Server, Settings};
+use health::Question;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if options.health {
+        return health::check(options.address(), Question::Http("/healthz"));
+    }
     log_to_stderr(options.log_format);
     let settings = match options.settings() {
         Ok(settings) => settings,

@@ -88,6 +88,11 @@ pub struct Options {
     /// How logs are written.
     #[arg(long, value_enum, default_value = "text")]
     pub log_format: LogFormat,
+
+    /// Ask the daemon that runs with the same address whether it is well, and do nothing else: exit code 0 if it is, 1 if
+    /// not. For health checks of containers.
+    #[arg(long)]
+    pub health: bool,
 }
 
 /// How logs are written.
@@ -100,6 +105,13 @@ pub enum LogFormat {
 }
 
 impl Options {
+    /// Where to listen.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        let ip = self.bind_ip.0.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        self.listen.unwrap_or(SocketAddr::new(ip, self.bind_port.0.unwrap_or(5000)))
+    }
+
     /// What the options come to.
     ///
     /// # Errors
@@ -112,11 +124,9 @@ impl Options {
                 "no model: give --model (or the environment variable MODEL_URL)",
             )
         };
-        let ip = self.bind_ip.0.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let port = self.bind_port.0.unwrap_or(5000);
         let count = |n: u16| NonZeroUsize::new(n.into()).unwrap_or(NonZeroUsize::MIN);
         Ok(Settings {
-            listen: self.listen.unwrap_or(SocketAddr::new(ip, port)),
+            listen: self.address(),
             model: Arc::new(self.model.source().ok_or_else(missing)?),
             load: LoadOptions {
                 device: self.device.0,

@@ -2,7 +2,7 @@
 
 mod environment;
 
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use detector::DeviceKind;
@@ -156,6 +156,13 @@ pub struct RunArgs {
     /// Stop after this time.
     #[arg(long, value_name = "TIME", value_parser = duration::parse_positive)]
     pub duration: Option<Duration>,
+    /// Serve /healthz, /readyz and /metrics (Prometheus) on this address.
+    #[arg(long, env = "SLUICE_LISTEN", value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Ask the daemon that runs with the same --listen whether it is well, and do nothing else: exit code 0 if it is, 1 if
+    /// not. For health checks of containers.
+    #[arg(long, requires = "listen")]
+    pub health: bool,
     /// Print the counters as a line of JSON each second on standard output, and a last one at the end.
     #[arg(long)]
     pub status_json: bool,

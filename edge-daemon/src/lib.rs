@@ -18,6 +18,8 @@
 //! - [`uplink`]: the queue of hard frames, its policy, and `POST /infer`.
 //! - [`results`]: `results.jsonl` and the drawn pictures.
 //! - [`status`], [`report`]: counters, and Sedna's local controller.
+//! - [`server`], [`metrics`]: the same for Prometheus, and health checks.
+//! - [`shell`]: the daemon under another name.
 //! - [`score`]: results against ground truth.
 
 mod backoff;
@@ -30,12 +32,15 @@ pub mod little;
 mod lock;
 pub mod logging;
 pub mod mailbox;
+pub mod metrics;
 pub mod mining;
 pub mod report;
 pub mod results;
 pub mod run;
 pub mod score;
+pub mod server;
 pub mod settings;
+pub mod shell;
 pub mod source;
 pub mod status;
 pub mod uplink;

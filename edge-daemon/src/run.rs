@@ -25,6 +25,7 @@ use crate::{
     mailbox::Mailbox,
     report,
     results::Results,
+    server::Server,
     settings::Settings,
     source::{self, Deliver},
     status::Counters,
@@ -58,6 +59,15 @@ async fn watch(settings: Settings) -> Result<()> {
     let signals = tokio::spawn(watch_signals(interrupt.clone())?);
     settings.notes.iter().for_each(|note| info!("{note}"));
     source::check_elements(&settings.source.location)?;
+    let counters = Arc::new(Counters::default());
+    let server = match settings.listen {
+        Some(address) => {
+            let server = Server::listen(address, Arc::clone(&counters)).await?;
+            info!(address = %server.address().unwrap_or(address), "serving health and metrics");
+            Some(tokio::spawn(server.run()))
+        }
+        None => None,
+    };
     let file = tokio::select! {
         file = settings.model.fetch() => file?,
         () = interrupt.cancelled() => return Ok(()),
@@ -74,7 +84,6 @@ async fn watch(settings: Settings) -> Result<()> {
 
     // Cancelled: no more frames are captured.
     let stop = CancellationToken::new();
-    let counters = Arc::new(Counters::default());
     let (results, writers, first) = Results::start(&settings.results, interrupt.clone())?;
     let results = Arc::new(results);
     let finished: Finished = {
@@ -176,6 +185,9 @@ async fn watch(settings: Settings) -> Result<()> {
         }
     }
     status.abort();
+    if let Some(server) = server {
+        server.abort();
+    }
     if let Some(reporter) = reporter {
         reporter.abort();
     }

@@ -1,6 +1,11 @@
 //! Flags and environment resolved into what the parts need: made once, before anything starts.
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use detector::LoadOptions;
 use model_source::Source;
@@ -34,6 +39,8 @@ pub struct Settings {
     pub report: Option<ReportSettings>,
     /// Stop after this time.
     pub duration: Option<Duration>,
+    /// Where health and metrics are served.
+    pub listen: Option<SocketAddr>,
     /// Print counters as JSON.
     pub status_json: bool,
     /// What the user should know, for the log.
@@ -91,6 +98,7 @@ impl Settings {
             results: results(&args),
             report,
             duration: args.duration,
+            listen: args.listen,
             status_json: args.status_json,
             notes,
         })

@@ -4,6 +4,7 @@
 //! as the end of the stream, and a server that merely hangs not at all. A file ends at its end, unless it
 //! shall repeat.
 
+mod h264;
 mod location;
 mod media_clock;
 pub mod misp;
@@ -80,6 +81,12 @@ pub enum SourceError {
         /// The package that brings it on Debian and Ubuntu.
         package: &'static str,
     },
+    /// No decoder of H.264 is installed.
+    #[error(
+        "GStreamer has no decoder for H.264: neither avdec_h264 nor openh264dec; install the package gstreamer1.0-libav \
+         (faster) or gstreamer1.0-plugins-bad"
+    )]
+    NoDecoder,
     /// The pipeline cannot be made.
     #[error("cannot read {location}: {cause}")]
     Build {

@@ -24,6 +24,7 @@ pub struct Counters(Mutex<State>);
 struct State {
     status: EdgeStatus,
     latencies: VecDeque<(Instant, f64)>,
+    last_judged: Option<Instant>,
 }
 
 impl Counters {
@@ -43,7 +44,9 @@ impl Counters {
         state.status.inferred += 1;
         state.status.hard += u64::from(hard);
         state.status.queued += u64::from(hard);
-        state.latencies.push_back((Instant::now(), edge_ms));
+        let now = Instant::now();
+        state.last_judged = Some(now);
+        state.latencies.push_back((now, edge_ms));
         state.forget_old();
     }
 
@@ -77,6 +80,11 @@ impl Counters {
     /// Another model was there and is of no use.
     pub fn model_refused(&self) {
         lock(&self.0).status.model_refusals += 1;
+    }
+
+    /// How long ago the last frame was judged; none if none was.
+    pub fn since_judged(&self) -> Option<Duration> {
+        lock(&self.0).last_judged.map(|at| at.elapsed())
     }
 
     /// The counters now.

@@ -197,6 +197,31 @@ fn another_model_takes_over_and_a_broken_one_does_not() {
 }
 
 #[test]
+fn it_says_whether_it_is_well() {
+    let work = workplace(20);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let listen = format!("0.0.0.0:{port}");
+    let health = || {
+        // As a container's health check: what the daemon gets by its environment, it gets, too.
+        let mut command = edge_daemon(work.path(), &["--health"]);
+        command.env("SLUICE_LISTEN", &listen).output().unwrap()
+    };
+    let nobody = health();
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(stderr(&nobody).contains(&format!("nobody answers on 127.0.0.1:{port}")), "{}", stderr(&nobody));
+    let common = ["--video-url", "clip.mp4", "--loop", "--model", "little.safetensors", "--out", "out"];
+    let arguments = [&common[..], &["--hem-name", "EdgeOnly", "--listen", &listen, "--status-json"]].concat();
+    let mut child = edge_daemon(work.path(), &arguments).spawn().unwrap();
+    BufReader::new(child.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    let well = health();
+    assert_eq!(well.status.code(), Some(0), "{}", stderr(&well));
+    assert!(String::from_utf8(well.stdout).unwrap().ends_with("is well\n"));
+    interrupt(&child);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(edge_daemon(work.path(), &["--health"]).output().unwrap().status.code(), Some(2));
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     // A cloud that takes the upload and never answers, and a long drain.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -64,6 +64,9 @@ pub enum Command {
     Run(Run),
     /// Say what this kernel and this machine can do, and why not
     Check(Check),
+    /// Ask the agent that runs with the same --listen whether its limits are in force: exit code 0 if they are, 1 if not.
+    /// For health checks of containers
+    Health(Health),
     /// Print the completions of a shell
     Completions {
         /// The shell.
@@ -206,7 +209,7 @@ pub struct Reporting {
     pub json: bool,
 
     /// Serve /metrics (Prometheus) and /healthz on this address
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "SLUICE_LISTEN")]
     pub listen: Option<SocketAddr>,
 }
 
@@ -329,6 +332,14 @@ pub struct Check {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// `health`
+#[derive(Debug, Args)]
+pub struct Health {
+    /// Where the agent serves /healthz
+    #[arg(long, value_name = "ADDRESS:PORT", env = "SLUICE_LISTEN")]
+    pub listen: SocketAddr,
 }
 
 /// The form of log lines.

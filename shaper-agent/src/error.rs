@@ -44,6 +44,9 @@ pub enum AgentError {
     /// The configuration file cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The agent that was asked does not say that all is well.
+    #[error(transparent)]
+    Unwell(#[from] health::Unwell),
     /// The command line asks for what cannot be.
     #[error("{0}")]
     Usage(String),

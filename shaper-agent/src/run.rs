@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::CommandFactory as _;
+use health::{PATIENCE, Question};
 use tokio::runtime::{self, Runtime};
 
 use crate::{
@@ -36,6 +37,9 @@ pub fn run(cli: &Cli) -> Result<(), AgentError> {
         Some(Command::Clear(options)) => clear(options, &cli.bpffs),
         Some(Command::Run(options)) => run_config(options, &cli.bpffs),
         Some(Command::Check(options)) => crate::check::run(options, &cli.bpffs),
+        Some(Command::Health(options)) => {
+            Ok(health::ask(options.listen, Question::Http("/healthz"), PATIENCE)?)
+        }
         Some(Command::Completions { shell }) => print(Ok(generate::completions(*shell, Cli::command()))),
         Some(Command::Man) => print(generate::manual(Cli::command())),
     }

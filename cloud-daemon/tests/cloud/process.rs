@@ -24,6 +24,22 @@ fn it_listens_while_the_model_loads_and_can_be_stopped_then() {
 }
 
 #[test]
+fn it_says_whether_it_is_well() {
+    let mut daemon = Daemon::start(&[]);
+    let health = |variables: &[(&str, String)]| {
+        let output = command().arg("--health").envs(variables.iter().cloned()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let address = [("BIG_MODEL_BIND_PORT", daemon.address.port().to_string())];
+    assert_eq!(health(&address), (Some(0), String::new()));
+    daemon.terminate();
+    daemon.wait();
+    let (code, message) = health(&address);
+    assert_eq!(code, Some(1));
+    assert!(message.contains("nobody answers") && message.lines().count() == 1, "{message}");
+}
+
+#[test]
 fn what_is_in_flight_is_answered_before_it_stops() {
     let mut daemon = Daemon::start(&["--input-shape", "608,608"]);
     let body = jpeg(640, 360);

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, bail};
 use clap::Parser;
+use health::Question;
 use nix::sys::signal::{SigSet, Signal};
 use rtsp_relay::options::{LogFormat, Options};
 use rtsp_relay::relay::Stopper;
@@ -14,6 +15,9 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if options.health {
+        return health::check(options.listen, Question::Rtsp);
+    }
     log_to_stderr(options.log_format);
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,16 +13,21 @@ use std::str::FromStr;
 #[command(version)]
 pub struct Options {
     /// Address and port to listen on; port 0 takes any free one.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8554")]
+    #[arg(long, value_name = "ADDR:PORT", env = "SLUICE_LISTEN", default_value = "127.0.0.1:8554")]
     pub listen: SocketAddr,
 
     /// A path in the URL and the MP4 or QuickTime file that plays under it; may be given several times.
-    #[arg(long, value_name = "/PATH=FILE", required = true)]
+    #[arg(long, value_name = "/PATH=FILE", required_unless_present = "health")]
     pub play: Vec<Play>,
 
     /// How logs are written.
     #[arg(long, value_enum, default_value = "text")]
     pub log_format: LogFormat,
+
+    /// Ask the relay that runs with the same address whether it is well, and do nothing else: exit code 0 if it is, 1 if
+    /// not. For health checks of containers.
+    #[arg(long)]
+    pub health: bool,
 }
 
 /// How logs are written.

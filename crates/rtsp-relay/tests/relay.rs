@@ -198,6 +198,12 @@ fn the_program_says_when_it_is_ready_and_stops_cleanly() {
     assert!(receive(&url, "tcp", Duration::from_millis(200)).len() > 2);
 
     let address = url.strip_prefix("rtsp://").unwrap().strip_suffix("/video1").unwrap();
+    let health = || {
+        let mut health = Command::new(env!("CARGO_BIN_EXE_rtsp-relay"));
+        health.arg("--health").env("SLUICE_LISTEN", address).output().unwrap()
+    };
+    let well = health();
+    assert_eq!(well.status.code(), Some(0), "{well:?}");
     let second = program().args(["--listen", address]).output().unwrap();
     assert_eq!(second.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&second.stderr).contains("is in use"), "{second:?}");
@@ -209,4 +215,7 @@ fn the_program_says_when_it_is_ready_and_stops_cleanly() {
     let pid = nix::unistd::Pid::from_raw(running.id().try_into().unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
     assert_eq!(running.wait().unwrap().code(), Some(0));
+    let gone = health();
+    assert_eq!(gone.status.code(), Some(1), "{gone:?}");
+    assert!(String::from_utf8_lossy(&gone.stderr).contains(address), "{gone:?}");
 }

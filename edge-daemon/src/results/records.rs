@@ -20,7 +20,7 @@ const TAIL: u64 = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum RecordsError {
     /// A directory or file cannot be made or opened.
-    #[error("cannot open {path} for writing: {cause}. Check the directory's owner and permissions, or choose another with --out", path = path.display())]
+    #[error("cannot open {path} for writing: {cause}. {advice}", path = path.display(), advice = advice(path, cause))]
     Open {
         /// The directory or file.
         path: PathBuf,
@@ -56,6 +56,25 @@ pub enum RecordsError {
     /// The writing thread panicked.
     #[error("the thread that writes {FILE_NAME} panicked")]
     Panicked,
+}
+
+/// What to do when `path` cannot be opened. In containers the user is usually not root, and a directory of the host that is
+/// mounted for results belongs to somebody else until it is given to that user.
+fn advice(path: &Path, cause: &io::Error) -> String {
+    let (user, group) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    // What is there of the path is what has the wrong owner.
+    let there = path.ancestors().find(|above| above.is_dir()).unwrap_or(path).display();
+    match cause.kind() {
+        io::ErrorKind::PermissionDenied => format!(
+            "The daemon runs as user {user}, which may not write in {there}: `chown {user}:{group}` that directory (for a \
+             container, the mounted directory on the host), run as its owner (docker run --user), or choose another with --out"
+        ),
+        io::ErrorKind::ReadOnlyFilesystem => format!(
+            "{there} is read-only: mount a directory there that user {user} may write in (docker run --volume), or choose \
+             another with --out"
+        ),
+        _ => "Check the directory, or choose another with --out".to_owned(),
+    }
 }
 
 /// The file, open for appending.
@@ -185,6 +204,25 @@ mod tests {
         assert!(read(&path).unwrap_err().to_string().contains("line 1"));
         // A file where a directory should be.
         assert!(Records::open(&path).err().unwrap().to_string().contains("x.jsonl"));
+    }
+
+    #[test]
+    fn a_directory_of_somebody_else_is_told_with_user_and_remedy() {
+        let path = Path::new("/proc/results");
+        let cause = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let error = RecordsError::Open { path: path.to_owned(), cause: cause() }.to_string();
+        let user = nix::unistd::geteuid();
+        for part in [
+            "/proc/results",
+            &format!("runs as user {user}"),
+            "not write in /proc:",
+            &format!("chown {user}:"),
+        ] {
+            assert!(error.contains(part), "no `{part}` in: {error}");
+        }
+        let cause = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+        let error = RecordsError::Open { path: path.to_owned(), cause }.to_string();
+        assert!(error.contains("/proc is read-only") && error.contains("--volume"), "{error}");
     }
 
     #[test]

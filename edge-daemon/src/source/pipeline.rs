@@ -9,17 +9,17 @@ use std::sync::Arc;
 use gst::{glib, prelude::*};
 use gst_video::prelude::*;
 use image::RgbImage;
+use tracing::debug;
 
 use super::{
-    Location, Picture, SourceError, SourceSettings, media_clock::MediaClock, rtsp, session::Progress,
+    Location, Picture, SourceError, SourceSettings, h264, media_clock::MediaClock, rtsp, session::Progress,
 };
 
 /// Elements that no source does without, and the Debian packages that bring them.
-const ELEMENTS: [(&str, &str); 4] = [
+const ELEMENTS: [(&str, &str); 3] = [
     ("videoconvertscale", "gstreamer1.0-plugins-base"),
     ("uridecodebin", "gstreamer1.0-plugins-base"),
     ("h264parse", "gstreamer1.0-plugins-bad"),
-    ("avdec_h264", "gstreamer1.0-libav"),
 ];
 /// Elements for RTSP cameras.
 const RTSP_ELEMENTS: [(&str, &str); 2] =
@@ -41,7 +41,7 @@ pub fn check_elements(location: &Location) -> Result<(), SourceError> {
     };
     match ELEMENTS.iter().chain(more).find(|(element, _)| gst::ElementFactory::find(element).is_none()) {
         Some(&(element, package)) => Err(SourceError::MissingElement { element, package }),
-        None => Ok(()),
+        None => h264::find().map(|decoder| debug!(element = decoder.element, "decodes H.264")),
     }
 }
 

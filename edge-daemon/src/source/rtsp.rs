@@ -8,7 +8,7 @@ use std::sync::{
 use gst::{glib, prelude::*};
 
 use super::{
-    RtspTransport, SourceSettings,
+    RtspTransport, SourceSettings, h264,
     media_clock::MediaClock,
     misp::{self, Framing},
     pipeline::{decodebin, sink_pad},
@@ -67,8 +67,7 @@ pub(super) fn decode(
     let first = if encoding.as_deref() == Some("H264") {
         let depay = gst::ElementFactory::make("rtph264depay").build()?;
         let parse = gst::ElementFactory::make("h264parse").build()?;
-        // One thread: frame threads would hold back as many frames.
-        let decode = gst::ElementFactory::make("avdec_h264").property("max-threads", 1i32).build()?;
+        let decode = h264::make()?;
         watch_media_time(&parse, clock);
         wait_for_key_frame(&parse, progress);
         let chain = [&depay, &parse, &decode];

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// Environment variables that the programs read as Sedna's do, in either case; what the caller's shell has set
 /// must not leak in.
-const SEDNA: [&str; 17] = [
+const SEDNA: [&str; 18] = [
     "all_examples_inference_output",
     "big_model_bind_ip",
     "big_model_bind_port",
@@ -44,6 +44,7 @@ const SEDNA: [&str; 17] = [
     "lc_period",
     "lc_server",
     "model_url",
+    "sluice_listen",
     "super_big_model_ip",
     "video_url",
     "worker_name",
