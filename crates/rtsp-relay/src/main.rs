@@ -1,4 +1,4 @@
-//! `rtsp-relay`: plays video files in a loop as if they were cameras.
+//! `rtsp-relay`: plays video files in a loop as if they were cameras, and takes pushes.
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -9,6 +9,7 @@ use clap::Parser;
 use health::Question;
 use nix::sys::signal::{SigSet, Signal};
 use rtsp_relay::options::{LogFormat, Options};
+use rtsp_relay::path::StreamPath;
 use rtsp_relay::relay::Stopper;
 use rtsp_relay::{Clip, Relay, plugins};
 use tracing_subscriber::EnvFilter;
@@ -31,13 +32,19 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> anyhow::Result<()> {
     let stopper = stop_on_signals()?;
     plugins::init()?;
-    let mut clips: Vec<(String, Clip)> = Vec::new();
+    let mut clips: Vec<(StreamPath, Clip)> = Vec::new();
     for play in &options.play {
         if clips.iter().any(|(path, _)| *path == play.path) {
             bail!("--play {}: given twice; each file needs a path of its own", play.path);
         }
         let clip = Clip::read(&play.file)?;
-        tracing::info!(path = play.path, file = %play.file.display(), pictures = clip.access_units.len(), length = %clip.length, "read");
+        tracing::info!(
+            path = %play.path,
+            file = %play.file.display(),
+            pictures = clip.access_units.len(),
+            length = %clip.length,
+            "read"
+        );
         if clip.key_frames_are_rare() {
             tracing::warn!(
                 file = %play.file.display(),
@@ -49,12 +56,15 @@ fn run(options: &Options) -> anyhow::Result<()> {
         clips.push((play.path.clone(), clip));
     }
 
-    let relay = Relay::listen(options.listen, clips)?;
+    let relay = Relay::listen(options.listen, clips, options.push_limits())?;
     // Never set before: only here.
     let _ = stopper.set(relay.stopper());
     let mut stdout = std::io::stdout().lock();
     for play in &options.play {
         writeln!(stdout, "ready {}", relay.url(&play.path)).context("cannot write to standard output")?;
+    }
+    if options.accept_push {
+        writeln!(stdout, "ready {}/", relay.base_url()).context("cannot write to standard output")?;
     }
     stdout.flush().context("cannot write to standard output")?;
     drop(stdout);

@@ -11,12 +11,10 @@ use gst::ClockTime;
 use gst::prelude::*;
 use gst_rtsp_server::prelude::*;
 
-use crate::Clip;
+use crate::{Clip, media};
 
-/// The payloader repeats SPS and PPS once a second, not before each key frame (-1): with several slices a key
-/// frame GStreamer 1.22 puts them between the slices too, and readers that collect NAL units break there.
-const LAUNCH: &str = "( appsrc name=source format=time is-live=true block=true max-bytes=8388608 \
-     ! rtph264pay name=pay0 pt=96 config-interval=1 aggregate-mode=zero-latency )";
+/// What may wait in a media before the thread that feeds it has to wait, in bytes.
+const MAX_WAITING: u64 = 8 * 1024 * 1024;
 
 /// How often to look whether the media plays yet.
 const START_POLL: Duration = Duration::from_millis(5);
@@ -24,7 +22,7 @@ const START_POLL: Duration = Duration::from_millis(5);
 /// A media factory that plays `clip` for ever to all who come.
 pub(crate) fn factory(path: &str, clip: Clip) -> gst_rtsp_server::RTSPMediaFactory {
     let factory = gst_rtsp_server::RTSPMediaFactory::new();
-    factory.set_launch(LAUNCH);
+    factory.set_launch(media::LAUNCH);
     factory.set_shared(true);
     factory.set_eos_shutdown(false);
     factory.set_latency(0);
@@ -38,13 +36,9 @@ pub(crate) fn factory(path: &str, clip: Clip) -> gst_rtsp_server::RTSPMediaFacto
 
 /// Starts the thread that feeds `media`; it ends when the media does.
 fn start(path: &str, clip: &Clip, media: &gst_rtsp_server::RTSPMedia) -> Result<(), StartError> {
-    let source = media
-        .element()
-        .downcast::<gst::Bin>()
-        .ok()
-        .and_then(|bin| bin.by_name("source"))
-        .and_then(|source| source.downcast::<gst_app::AppSrc>().ok())
-        .ok_or(StartError::NoSource)?;
+    let source = media::source(media).ok_or(StartError::NoSource)?;
+    source.set_block(true);
+    source.set_max_bytes(MAX_WAITING);
     source.set_caps(Some(&clip.caps));
 
     let (running, stopped) = channel::<()>();
@@ -104,14 +98,9 @@ fn feed(clip: &Clip, source: &gst_app::AppSrc, stopped: &Receiver<()>) {
 }
 
 /// The running time at which the media plays, or `None` if it stopped before.
-///
-/// Before PLAYING the base time is 0 and the running time is the machine's uptime: pictures stamped with it
-/// would lie hours ahead and never be sent.
 fn wait_for_start(source: &gst_app::AppSrc, stopped: &Receiver<()>) -> Option<ClockTime> {
     loop {
-        let plays = source.current_state() == gst::State::Playing
-            && source.base_time().is_some_and(|base| base > ClockTime::ZERO);
-        if plays && let Some(now) = source.current_running_time() {
+        if let Some(now) = media::running_time(source) {
             return Some(now);
         }
         if has_stopped(stopped, START_POLL) {

@@ -3,13 +3,15 @@
 use gst::ElementFactory;
 
 /// Element and package, in the order in which the relay needs them.
-const NEEDED: [(&str, &str); 9] = [
+const NEEDED: [(&str, &str); 11] = [
     ("filesrc", "libgstreamer1.0-0"),
+    ("fakesink", "libgstreamer1.0-0"),
     ("appsrc", "gstreamer1.0-plugins-base"),
     ("appsink", "gstreamer1.0-plugins-base"),
     ("qtdemux", "gstreamer1.0-plugins-good"),
     ("rtpbin", "gstreamer1.0-plugins-good"),
     ("rtph264pay", "gstreamer1.0-plugins-good"),
+    ("rtph264depay", "gstreamer1.0-plugins-good"),
     ("udpsrc", "gstreamer1.0-plugins-good"),
     ("udpsink", "gstreamer1.0-plugins-good"),
     ("h264parse", "gstreamer1.0-plugins-bad"),

@@ -1,21 +1,30 @@
-//! The server: listens, serves each clip under its path, stops.
+//! The relay: listens, serves each clip under its path, takes pushes, stops.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
 
 use gst::glib::{self, ControlFlow, MainContext, MainLoop, Priority};
 use gst_rtsp_server::prelude::*;
-use gst_rtsp_server::{RTSPFilterResult, RTSPMountPoints, RTSPServer, RTSPThreadPool};
+use gst_rtsp_server::{RTSPFilterResult, RTSPThreadPool};
 
+use crate::options::DEFAULT_PORT;
+use crate::path::StreamPath;
+use crate::push::{PushLimits, Registry};
+use crate::server::Server;
 use crate::{Clip, player};
 
 /// How often sessions of viewers that vanished are cleared away; such a session itself lasts 60 s.
 const CLEANUP_INTERVAL_S: u32 = 5;
 
+/// How often pushes are looked after.
+const PUSH_INTERVAL: Duration = Duration::from_millis(200);
+
 /// A listening RTSP server.
 #[derive(Debug)]
 pub struct Relay {
-    server: RTSPServer,
+    server: Server,
     main_loop: MainLoop,
     address: SocketAddr,
 }
@@ -44,12 +53,17 @@ pub enum ListenError {
 }
 
 impl Relay {
-    /// Listens on `listen` (port 0: any free port) and serves each clip under its path.
+    /// Listens on `listen` (port 0: any free port), serves each clip under its path, and takes pushes within
+    /// `pushes`, or none.
     ///
     /// # Errors
     ///
     /// See [`ListenError`]. Viewers are answered only once [`Relay::run`] runs.
-    pub fn listen(listen: SocketAddr, clips: Vec<(String, Clip)>) -> Result<Self, ListenError> {
+    pub fn listen(
+        listen: SocketAddr,
+        clips: Vec<(StreamPath, Clip)>,
+        pushes: Option<PushLimits>,
+    ) -> Result<Self, ListenError> {
         // The server's own error says less than the socket's.
         TcpListener::bind(listen).map(drop).map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => ListenError::InUse(listen),
@@ -58,18 +72,19 @@ impl Relay {
             _ => ListenError::Io(listen, error),
         })?;
 
-        let server = RTSPServer::new();
+        let registry = Arc::new(Registry::new(pushes, clips.iter().map(|(path, _)| path.clone()).collect()));
+        let server = Server::new(Arc::clone(&registry));
         server.set_address(&listen.ip().to_string());
         server.set_service(&listen.port().to_string());
         // The default is one thread for all viewers: one that waits for its media would hold up the others.
         let threads = RTSPThreadPool::new();
         threads.set_max_threads(-1);
         server.set_thread_pool(Some(&threads));
-        let mounts = RTSPMountPoints::new();
-        for (path, clip) in clips {
-            mounts.add_factory(&path, player::factory(&path, clip));
+        if let Some(mounts) = server.mount_points() {
+            for (path, clip) in clips {
+                mounts.add_factory(path.as_str(), player::factory(path.as_str(), clip));
+            }
         }
-        server.set_mount_points(Some(&mounts));
         let context = MainContext::new();
         let socket = server
             .create_source(gst_rtsp_server::gio::Cancellable::NONE)
@@ -80,6 +95,11 @@ impl Relay {
             if let Some(pool) = sessions.session_pool() {
                 pool.cleanup();
             }
+            ControlFlow::Continue
+        })
+        .attach(Some(&context));
+        glib::timeout_source_new(PUSH_INTERVAL, None, Priority::DEFAULT, move || {
+            registry.look_after();
             ControlFlow::Continue
         })
         .attach(Some(&context));
@@ -94,9 +114,21 @@ impl Relay {
         self.address
     }
 
-    /// The URL of the clip at `path`.
-    pub fn url(&self, path: &str) -> String {
-        format!("rtsp://{}{path}", self.address)
+    /// The URL of the stream at `path`.
+    pub fn url(&self, path: &StreamPath) -> String {
+        format!("{}{path}", self.base_url())
+    }
+
+    /// What the URL of every stream begins with, without a slash at its end.
+    pub fn base_url(&self) -> String {
+        let host = match self.address {
+            SocketAddr::V4(address) => address.ip().to_string(),
+            SocketAddr::V6(address) => format!("[{}]", address.ip()),
+        };
+        match self.address.port() {
+            DEFAULT_PORT => format!("rtsp://{host}"),
+            port => format!("rtsp://{host}:{port}"),
+        }
     }
 
     /// What stops [`Relay::run`], from any thread.

@@ -2,77 +2,27 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test by panicking")]
 
-use std::path::{Path, PathBuf};
+mod support;
+
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use gst::prelude::*;
 use rtsp_relay::clip::Clip;
+use rtsp_relay::path::StreamPath;
 use rtsp_relay::{Relay, misp, plugins};
+use support::{Viewer, make, make_clip, slices};
 
 const FPS: u64 = 25;
 
-/// Makes a file with GStreamer's own elements.
-fn make(dir: &Path, name: &str, pipeline: &str) -> PathBuf {
-    plugins::init().unwrap();
-    let file = dir.join(name);
-    let launch = format!("{pipeline} ! filesink location={}", file.display());
-    let pipeline = gst::parse::launch(&launch).unwrap();
-    pipeline.set_state(gst::State::Playing).unwrap();
-    let end = [gst::MessageType::Eos, gst::MessageType::Error];
-    let message = pipeline.bus().unwrap().timed_pop_filtered(gst::ClockTime::from_seconds(30), &end).unwrap();
-    assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
-    pipeline.set_state(gst::State::Null).unwrap();
-    file
-}
-
-/// A second of H.264 in an MP4 file.
-fn make_clip(dir: &Path, encoder: &str) -> PathBuf {
-    let source = "videotestsrc pattern=ball num-buffers=25 ! video/x-raw,format=I420,width=320,height=240,framerate=25/1";
-    make(dir, "clip.mp4", &format!("{source} ! {encoder} ! h264parse ! mp4mux"))
-}
-
-/// The slices of an access unit: what the decoder sees of the picture itself.
-fn slices(access_unit: &[u8]) -> Vec<Vec<u8>> {
-    let starts: Vec<_> =
-        access_unit.windows(3).enumerate().filter(|(_, w)| *w == [0, 0, 1]).map(|(at, _)| at).collect();
-    let ends = starts.iter().skip(1).copied().chain([access_unit.len()]);
-    starts
-        .iter()
-        .zip(ends)
-        .map(|(start, end)| access_unit[start + 3..end].to_vec())
-        .map(|mut nal| {
-            while nal.last() == Some(&0) {
-                nal.pop();
-            }
-            nal
-        })
-        .filter(|nal| (1..=5).contains(&(nal[0] & 0x1F)))
-        .collect()
-}
-
-/// Receives access units for `time`, over `protocol`, with GStreamer's own RTSP client.
+/// Receives access units for `time`, over `protocol`.
 fn receive(url: &str, protocol: &str, time: Duration) -> Vec<Vec<u8>> {
-    let launch = format!(
-        "rtspsrc location={url} protocols={protocol} latency=100 ! rtph264depay ! \
-         video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=sink sync=false"
-    );
-    let pipeline = gst::parse::launch(&launch).unwrap().downcast::<gst::Pipeline>().unwrap();
-    let sink = pipeline.by_name("sink").unwrap().downcast::<gst_app::AppSink>().unwrap();
-    pipeline.set_state(gst::State::Playing).unwrap();
-    let mut access_units = Vec::new();
-    let mut end = Instant::now() + Duration::from_secs(20);
+    let viewer = Viewer::open(url, protocol);
+    let mut access_units = viewer.pictures(1);
+    let end = Instant::now() + time;
     while Instant::now() < end {
-        let error = pipeline.bus().unwrap().pop_filtered(&[gst::MessageType::Error]);
-        assert!(error.is_none(), "{error:?}");
-        if let Some(sample) = sink.try_pull_sample(gst::ClockTime::from_mseconds(100)) {
-            if access_units.is_empty() {
-                end = Instant::now() + time;
-            }
-            access_units.push(sample.buffer().unwrap().map_readable().unwrap().to_vec());
-        }
+        access_units.push(viewer.picture());
     }
-    pipeline.set_state(gst::State::Null).unwrap();
     access_units
 }
 
@@ -103,7 +53,7 @@ fn check(clip: &Clip, received: &[Vec<u8>]) {
 
 fn plays_for_ever(encoder: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let file = make_clip(dir.path(), encoder);
+    let file = make_clip(dir.path(), 25, encoder);
     let clip = Clip::read(&file).unwrap();
     assert_eq!(clip.access_units.len() as u64, FPS);
     assert_eq!(clip.length, gst::ClockTime::SECOND);
@@ -111,9 +61,10 @@ fn plays_for_ever(encoder: &str) {
     times.sort_unstable();
     assert_eq!(times, (0..FPS).map(|n| n * 1_000_000 / FPS).collect::<Vec<_>>());
 
+    let path: StreamPath = "/video1".parse().unwrap();
     let relay =
-        Relay::listen("127.0.0.1:0".parse().unwrap(), vec![("/video1".into(), clip.clone())]).unwrap();
-    let (url, stopper) = (relay.url("/video1"), relay.stopper());
+        Relay::listen("127.0.0.1:0".parse().unwrap(), vec![(path.clone(), clip.clone())], None).unwrap();
+    let (url, stopper) = (relay.url(&path), relay.stopper());
     let server = std::thread::spawn(move || relay.run());
     std::thread::scope(|scope| {
         let over = |protocol| {
@@ -150,7 +101,7 @@ fn refusal(file: &Path) -> String {
 #[test]
 fn what_is_not_an_h264_clip_is_refused_by_what_it_is() {
     let dir = tempfile::tempdir().unwrap();
-    let clip = make_clip(dir.path(), "x264enc");
+    let clip = make_clip(dir.path(), 25, "x264enc");
     let whole = std::fs::read(&clip).unwrap();
 
     let missing = refusal(&dir.path().join("none.mp4"));
@@ -180,7 +131,7 @@ fn what_is_not_an_h264_clip_is_refused_by_what_it_is() {
 #[test]
 fn the_program_says_when_it_is_ready_and_stops_cleanly() {
     let dir = tempfile::tempdir().unwrap();
-    let clip = make_clip(dir.path(), "x264enc");
+    let clip = make_clip(dir.path(), 25, "x264enc");
     let program = || {
         let mut program = Command::new(env!("CARGO_BIN_EXE_rtsp-relay"));
         program

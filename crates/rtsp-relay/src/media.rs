@@ -1,0 +1,24 @@
+//! What every viewer's media is made of: a source that the relay feeds, and the payloader behind it.
+
+use gst::prelude::*;
+use gst_rtsp_server::prelude::*;
+
+/// The payloader repeats SPS and PPS once a second, not before each key frame (-1): with several slices a key
+/// frame GStreamer 1.22 puts them between the slices too, and readers that collect NAL units break there.
+pub(crate) const LAUNCH: &str = "( appsrc name=source format=time is-live=true \
+     ! rtph264pay name=pay0 pt=96 config-interval=1 aggregate-mode=zero-latency )";
+
+/// The source of a media that was made from [`LAUNCH`].
+pub(crate) fn source(media: &gst_rtsp_server::RTSPMedia) -> Option<gst_app::AppSrc> {
+    media.element().downcast::<gst::Bin>().ok()?.by_name("source")?.downcast().ok()
+}
+
+/// The running time of `source` once it plays.
+///
+/// Before PLAYING the base time is 0 and the running time is the machine's uptime: pictures stamped with it
+/// would lie hours ahead and never be sent.
+pub(crate) fn running_time(source: &gst_app::AppSrc) -> Option<gst::ClockTime> {
+    let plays = source.current_state() == gst::State::Playing
+        && source.base_time().is_some_and(|base| base > gst::ClockTime::ZERO);
+    if plays { source.current_running_time() } else { None }
+}
