@@ -3,21 +3,27 @@
 //! # Layout
 //!
 //! - [`Options`]: the command line; [`run`] does what it says.
-//! - `image`, `info`, `convert`, `evaluate`, `bench`: one subcommand each.
-//! - `picture_file`: a file to a picture; `output_file`: files that are whole or not there.
+//! - `image`, `video`, `info`, `convert`, `evaluate`, `bench`: one subcommand each.
+//! - `picture_file`: a file to a picture; `video_file`, `y4m`: a video to pictures.
+//! - `lines`, `drawn`: detections written and drawn; `output_file`: files that are whole or not there.
 //! - `plot`: precision-recall curves as SVG.
 //! - [`Interrupt`]: Ctrl-C, acted upon where the work can stop.
 
 mod bench;
 mod convert;
+mod drawn;
 mod evaluate;
 mod image;
 mod info;
 mod interrupt;
+mod lines;
 mod options;
 mod output_file;
 mod picture_file;
 mod plot;
+mod video;
+mod video_file;
+mod y4m;
 
 use std::io::Write;
 
@@ -37,6 +43,7 @@ use options::Command;
 pub fn run(options: &Options, interrupt: &Interrupt, output: &mut dyn Write) -> Result<()> {
     match &options.command {
         Command::Image(options) => image::run(options, interrupt, output),
+        Command::Video(options) => video::run(options, interrupt, output),
         Command::Info(options) => info::run(options, output),
         Command::Convert(options) => convert::run(options, interrupt, output),
         Command::Evaluate(options) => evaluate::run(options, interrupt, output),

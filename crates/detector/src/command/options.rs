@@ -9,7 +9,7 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed (with several pictures: at least one of them), 2 bad usage, 130 stopped by Ctrl-C.
 Files are written under another name and renamed when they are whole: what is there is whole.";
 
-/// Finds objects in picture files with a model file.
+/// Finds objects in pictures and videos with a model file.
 #[derive(Debug, clap::Parser)]
 #[command(name = "detect", version, after_help = AFTER_HELP)]
 pub struct Options {
@@ -20,6 +20,7 @@ pub struct Options {
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     Image(ImageOptions),
+    Video(VideoOptions),
     Info(InfoOptions),
     Convert(ConvertOptions),
     Evaluate(EvaluateOptions),
@@ -38,6 +39,39 @@ pub(super) struct ImageOptions {
     pub(super) draw: Option<PathBuf>,
 
     /// Writes one JSON object a line and picture (docs/schema/detect-image.schema.json).
+    #[arg(long)]
+    pub(super) json: bool,
+
+    #[command(flatten)]
+    pub(super) pixels: PixelOptions,
+
+    /// Lowest score of a detection, in place of the model file's.
+    #[arg(long, value_name = "0..1")]
+    pub(super) score_threshold: Option<f32>,
+
+    #[command(flatten)]
+    pub(super) model: ModelOptions,
+}
+
+/// Finds the objects in the pictures of a video.
+#[derive(Debug, clap::Args)]
+pub(super) struct VideoOptions {
+    /// A video file; what is not Y4M is read by ffmpeg. `-` is Y4M on standard input.
+    pub(super) video: PathBuf,
+
+    /// Looks at every Nth picture only, the first included.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) every: u64,
+
+    /// Ends after so many pictures that were looked at.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) frames: Option<u64>,
+
+    /// Writes each picture that was looked at with its boxes into this directory, as 000000.jpg and so on.
+    #[arg(long, value_name = "DIR")]
+    pub(super) draw: Option<PathBuf>,
+
+    /// Writes one JSON object a line and picture (docs/schema/detect-video.schema.json).
     #[arg(long)]
     pub(super) json: bool,
 

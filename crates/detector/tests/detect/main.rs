@@ -6,3 +6,4 @@ mod evaluate;
 mod image;
 mod model;
 mod support;
+mod video;
