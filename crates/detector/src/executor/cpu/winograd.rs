@@ -9,8 +9,25 @@ use super::packing::packed;
 use super::threads::Threads;
 use crate::graph::Geometry;
 
-/// Tiles of a group: enough that the weights are read seldom, few enough that the products stay in the cache.
+/// Tiles of a group that a thread has for itself: enough that the weights are read seldom, few enough that the products
+/// stay in the cache.
 const GROUP: usize = 56;
+/// Most values of a group's inputs at the points, where threads share them: they are read from the cache of all cores.
+const INPUTS: usize = 1 << 20;
+/// Most values of a group's products at the points, where threads share it: they stay in a core's own cache.
+const PRODUCTS: usize = 1 << 17;
+/// Weights, in values, that are too many to be read again and again.
+const WEIGHTS: usize = 3_000_000;
+
+/// How threads share the tiles of all pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Share {
+    /// Each takes a group of tiles with all channels.
+    Apart,
+    /// All take a group of tiles together: first its inputs, then some output channels each, so that the weights are read
+    /// once for a larger group.
+    Together,
+}
 
 /// Outputs of an axis of a tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +133,33 @@ struct Scratch {
 impl WinogradConv {
     /// Values that a thread needs for itself.
     pub(super) fn scratch(&self, kernels: &Kernels) -> usize {
-        self.layout(kernels, GROUP.next_multiple_of(kernels.tile)).len
+        let each = [Share::Apart, Share::Together].map(|share| self.most(share, kernels));
+        self.layout(kernels, each.into_iter().max().unwrap_or(0)).len
+    }
+
+    /// Tiles of the largest group.
+    fn most(&self, share: Share, kernels: &Kernels) -> usize {
+        let most = match share {
+            Share::Apart => GROUP,
+            Share::Together => {
+                let input = self.tile.points() * self.input.blocks * kernels.lanes;
+                let product = self.tile.points() * 2 * kernels.lanes;
+                (INPUTS / input).min(PRODUCTS / product).max(1)
+            }
+        };
+        most.next_multiple_of(kernels.tile)
+    }
+
+    /// How threads share so many tiles.
+    fn share(&self, kernels: &Kernels, tiles: usize, threads: usize) -> Share {
+        let channel_groups = self.out_channels.div_ceil(2 * kernels.lanes);
+        let weights = self.tile.points() * self.input.blocks * kernels.lanes * self.out_channels;
+        let groups = tiles.div_ceil(self.most(Share::Apart, kernels));
+        if groups == 1 || weights > WEIGHTS && channel_groups >= 2 * threads {
+            Share::Together
+        } else {
+            Share::Apart
+        }
     }
 
     fn layout(&self, kernels: &Kernels, tiles: usize) -> Scratch {
@@ -137,8 +180,9 @@ impl WinogradConv {
         let (kernels, threads) = (context.kernels, context.threads.count());
         let (rows, columns) = self.tile.cover(self.output.size);
         let tiles = rows * columns * context.batch;
-        let groups = tiles.div_ceil(GROUP.next_multiple_of(kernels.tile));
-        let groups = if groups > 1 { groups.next_multiple_of(threads) } else { 1 };
+        let share = self.share(kernels, tiles, threads);
+        let groups = tiles.div_ceil(self.most(share, kernels));
+        let groups = if share == Share::Apart { groups.next_multiple_of(threads) } else { groups };
         let each = tiles.div_ceil(groups);
         let groups = tiles.div_ceil(each);
         let channel_groups = self.out_channels.div_ceil(2 * kernels.lanes);
@@ -155,25 +199,31 @@ impl WinogradConv {
             bias: bias.values(),
         };
         let (scratch, scratch_each) = (context.scratch, context.scratch_each);
-        if groups > 1 {
-            context.threads.run(groups, &|group, thread| {
+        match share {
+            Share::Apart => context.threads.run(groups, &|group, thread| {
                 let own = scratch.at(thread * scratch_each);
                 // SAFETY: groups of tiles share no output, and the scratch is this thread's own.
                 unsafe {
                     (0..self.input.blocks).for_each(|block| pass.inputs(group, block, own));
                     (0..channel_groups).for_each(|channels| pass.outputs(group, channels, own, own));
                 }
-            });
-        } else {
-            // One group of tiles: its inputs lie in the first thread's scratch, products in each thread's own.
-            // SAFETY: tasks have blocks of their own.
-            context
-                .threads
-                .run(self.input.blocks, &|block, _| unsafe { pass.inputs(0, block, scratch.at(0)) });
-            context.threads.run(channel_groups, &|channels, thread| {
-                // SAFETY: groups of channels share no output.
-                unsafe { pass.outputs(0, channels, scratch.at(0), scratch.at(thread * scratch_each)) };
-            });
+            }),
+            Share::Together => {
+                for group in 0..groups {
+                    // The inputs lie in the first thread's scratch, products in each thread's own.
+                    // SAFETY: tasks have blocks of their own.
+                    context.threads.run(self.input.blocks, &|block, _| unsafe {
+                        pass.inputs(group, block, scratch.at(0))
+                    });
+                    context.threads.run(channel_groups, &|channels, thread| {
+                        // SAFETY: groups of channels share no output.
+                        unsafe {
+                            let own = scratch.at(thread * scratch_each);
+                            pass.outputs(group, channels, scratch.at(0), own);
+                        }
+                    });
+                }
+            }
         }
     }
 }

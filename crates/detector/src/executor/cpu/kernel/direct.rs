@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "vector instructions on pointers into the arena")]
 
 use super::epilogue::Epilogue;
-use crate::executor::cpu::simd::Simd;
+use crate::executor::cpu::simd::{Simd, prefetch_weights};
 
 /// What a register tile of a convolution is made of. Distances are in values.
 #[derive(Debug, Clone, Copy)]
@@ -51,13 +51,17 @@ macro_rules! tile {
                 let mut block = a.input;
                 for &count in a.counts {
                     let next = block.wrapping_add(a.input_block);
-                    if a.taps == (1, 1) {
-                        $( S::prefetch(next.wrapping_add($t * PIXEL)); )*
-                    }
                     for row in 0..a.taps.0 {
                         for column in 0..a.taps.1 {
-                            let taps = block.add(row * a.row + column * a.column);
+                            let tap = row * a.row + column * a.column;
+                            let taps = block.add(tap);
+                            // The next block's lines: those between two pixels are the first columns'. The picture has
+                            // no next block.
+                            if PIXEL >= S::LANES && column * S::LANES < PIXEL {
+                                $( S::prefetch(next.wrapping_add(tap + $t * PIXEL)); )*
+                            }
                             for channel in 0..usize::from(count) {
+                                prefetch_weights::<S, VECTORS>(weights);
                                 let w = S::load(weights);
                                 if VECTORS == 2 {
                                     let w2 = S::load(weights.add(S::LANES));

@@ -2,7 +2,8 @@
 //! transformed weights.
 #![expect(unsafe_code, reason = "vector instructions on pointers into the arena")]
 
-use crate::executor::cpu::simd::Simd;
+use crate::executor::cpu::memory::LINE;
+use crate::executor::cpu::simd::{Simd, prefetch_weights};
 
 /// Operands of a product. Distances are in values.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +34,10 @@ macro_rules! product {
                 let tiles = [$( a.input.add($t * a.channels) ),*];
                 let mut weights = a.weights;
                 for channel in 0..a.channels {
+                    if channel.is_multiple_of(LINE) {
+                        $( S::prefetch(tiles[$t].wrapping_add(channel + LINE)); )*
+                    }
+                    prefetch_weights::<S, VECTORS>(weights);
                     let w = S::load(weights);
                     if VECTORS == 2 {
                         let w2 = S::load(weights.add(S::LANES));

@@ -17,6 +17,8 @@ pub(super) use avx512::Avx512;
 pub(super) use neon::Neon;
 pub(super) use portable::Portable;
 
+use super::memory::LINE;
+
 /// Operations on vectors of [`Simd::LANES`] values. All are inlined into functions that enable the instruction set.
 ///
 /// # Safety
@@ -50,6 +52,27 @@ pub(super) trait Simd: Copy {
     unsafe fn power_of_two(a: Self::V) -> Self::V;
     /// Asks for a cache line ahead; any address will do.
     unsafe fn prefetch(at: *const f32);
+}
+
+/// Values between the weights that a loop over channels takes and those that it asks for: with two vectors of AVX-512, what
+/// it takes in the time that memory needs to answer.
+const AHEAD: usize = 512;
+
+/// Asks for the weights that a loop, which now takes `VECTORS` vectors of them for each channel, will take some channels
+/// later.
+///
+/// # Safety
+///
+/// As [`Simd`]; `weights` may be anything.
+#[inline(always)]
+pub(super) unsafe fn prefetch_weights<S: Simd, const VECTORS: usize>(weights: *const f32) {
+    // SAFETY: the caller vouches for the instruction set.
+    unsafe {
+        S::prefetch(weights.wrapping_add(AHEAD));
+        if VECTORS * S::LANES > LINE {
+            S::prefetch(weights.wrapping_add(AHEAD + LINE));
+        }
+    }
 }
 
 /// e to the power of each value, to 2 units in the last place within ±87, where it saturates. The polynomial is the
