@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::Uid;
 
 /// Debian's name of each package, and why it is needed.
-const PACKAGES: [(&str, &str); 20] = [
+const PACKAGES: [(&str, &str); 21] = [
     ("gcc", "links Rust programs and builds eBPF's linker"),
     ("g++", "builds libFuzzer, for fuzz"),
     ("libc6-dev", "headers and start files for the above"),
@@ -26,6 +26,7 @@ const PACKAGES: [(&str, &str); 20] = [
     ("iproute2", "ip: the run's links and addresses"),
     ("xz-utils", "unpacks guest kernels, for tests"),
     ("zstd", "the same"),
+    ("gstreamer1.0-rtsp", "pushes a stream, for tests"),
     ("ffmpeg", "a second RTSP client and H.264 encoder, for tests"),
     ("docker.io", "Docker and containerd: containers to limit, for tests"),
     ("podman", "the same of another kind"),

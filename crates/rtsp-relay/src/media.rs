@@ -3,12 +3,18 @@
 use gst::prelude::*;
 use gst_rtsp_server::prelude::*;
 
-/// The payloader repeats SPS and PPS once a second, not before each key frame (-1): with several slices a key
-/// frame GStreamer 1.22 puts them between the slices too, and readers that collect NAL units break there.
-pub(crate) const LAUNCH: &str = "( appsrc name=source format=time is-live=true \
-     ! rtph264pay name=pay0 pt=96 config-interval=1 aggregate-mode=zero-latency )";
+/// The launch line of a media whose payloader repeats SPS and PPS every `config_interval` seconds, 0 for never.
+///
+/// Never before each key frame (-1): with several slices a key frame GStreamer 1.22 puts them between the slices
+/// too, and readers that collect NAL units break there.
+pub(crate) fn launch(config_interval: u32) -> String {
+    format!(
+        "( appsrc name=source format=time is-live=true \
+         ! rtph264pay name=pay0 pt=96 config-interval={config_interval} aggregate-mode=zero-latency )"
+    )
+}
 
-/// The source of a media that was made from [`LAUNCH`].
+/// The source of a media that was made from [`launch`].
 pub(crate) fn source(media: &gst_rtsp_server::RTSPMedia) -> Option<gst_app::AppSrc> {
     media.element().downcast::<gst::Bin>().ok()?.by_name("source")?.downcast().ok()
 }

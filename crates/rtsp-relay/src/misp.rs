@@ -18,6 +18,7 @@ const PAYLOAD_LEN: usize = 16 + 1 + 11;
 const NAL_SLICE: u8 = 1;
 const NAL_IDR_SLICE: u8 = 5;
 const NAL_SEI: u8 = 6;
+const NAL_SPS: u8 = 7;
 const SEI_USER_DATA_UNREGISTERED: usize = 5;
 
 /// `access_unit` with a time stamp of `micros` before its first slice.
@@ -45,6 +46,11 @@ pub fn time_of(access_unit: &[u8]) -> Option<u64> {
     nal_units(access_unit)
         .filter(|nal| nal.kind() == NAL_SEI)
         .find_map(|nal| time_in_sei(&without_emulation_prevention(&nal.bytes[1..])))
+}
+
+/// Whether `access_unit` brings a sequence parameter set along.
+pub(crate) fn has_sequence_parameters(access_unit: &[u8]) -> bool {
+    nal_units(access_unit).any(|nal| nal.kind() == NAL_SPS)
 }
 
 /// One NAL unit of a byte stream.

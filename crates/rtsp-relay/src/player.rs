@@ -16,13 +16,16 @@ use crate::{Clip, media};
 /// What may wait in a media before the thread that feeds it has to wait, in bytes.
 const MAX_WAITING: u64 = 8 * 1024 * 1024;
 
+/// How often SPS and PPS are repeated: viewers join anywhere.
+const PARAMETER_SETS_INTERVAL_S: u32 = 1;
+
 /// How often to look whether the media plays yet.
 const START_POLL: Duration = Duration::from_millis(5);
 
 /// A media factory that plays `clip` for ever to all who come.
 pub(crate) fn factory(path: &str, clip: Clip) -> gst_rtsp_server::RTSPMediaFactory {
     let factory = gst_rtsp_server::RTSPMediaFactory::new();
-    factory.set_launch(media::LAUNCH);
+    factory.set_launch(&media::launch(PARAMETER_SETS_INTERVAL_S));
     factory.set_shared(true);
     factory.set_eos_shutdown(false);
     factory.set_latency(0);

@@ -8,6 +8,7 @@ use gst_rtsp_server::gst_sdp::{SDPMediaRef, SDPMessageRef};
 use gst_rtsp_server::prelude::*;
 
 use super::stream::{Picture, Stream};
+use crate::misp;
 
 /// How long the packets of a push over UDP may wait for late ones, in milliseconds.
 pub(crate) const RECEIVE_LATENCY_MS: u32 = 200;
@@ -119,10 +120,8 @@ fn picture(sample: &gst::SampleRef, sink: &gst_app::AppSink) -> Option<Picture> 
         Some(segment.to_running_time(buffer.pts()?)? + sink.base_time()?)
     };
     let taken = stamped().unwrap_or(now).clamp(now.saturating_sub(MAX_AGE), now);
-    Some(Picture {
-        data: buffer.copy_region(gst::BufferCopyFlags::MEMORY, ..).ok()?,
-        caps: sample.caps_owned()?,
-        taken,
-        key: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
-    })
+    let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT)
+        && misp::has_sequence_parameters(&buffer.map_readable().ok()?);
+    let data = buffer.copy_region(gst::BufferCopyFlags::MEMORY, ..).ok()?;
+    Some(Picture { data, caps: sample.caps_owned()?, taken, key })
 }

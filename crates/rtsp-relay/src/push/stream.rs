@@ -23,7 +23,7 @@ pub(super) struct Picture {
     pub(super) caps: gst::Caps,
     /// When it was taken, on the system's clock.
     pub(super) taken: ClockTime,
-    /// Whether decoding can begin here.
+    /// Whether decoding can begin here, with nothing else known.
     pub(super) key: bool,
 }
 

@@ -20,7 +20,8 @@ const MAX_WAITING: u64 = 32 * 1024 * 1024;
 /// A factory of media that play `stream`.
 pub(super) fn factory(stream: &Arc<Stream>) -> RTSPMediaFactory {
     let factory = RTSPMediaFactory::new();
-    factory.set_launch(media::LAUNCH);
+    // The pictures have SPS and PPS with them where they need them.
+    factory.set_launch(&media::launch(0));
     factory.set_shared(false);
     factory.set_eos_shutdown(false);
     factory.set_latency(0);
