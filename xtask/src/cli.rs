@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::Bench;
 use crate::clock::parse_duration;
+use crate::images::architecture::Architecture;
 use crate::rate::Rate;
 use crate::vm::guest::MEMORY_MIB;
 use crate::vm::kernel::Kernel;
@@ -65,6 +66,8 @@ pub enum Chore {
         #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
         seconds: u32,
     },
+    /// Make container images, and load them into the engine that answers here
+    Images(Images),
     /// Remove what a killed run-all left: processes, network links, namespace
     Clean,
     /// Run a command under another kernel, with this machine's files
@@ -123,6 +126,43 @@ pub struct VmRun {
     pub command: Vec<OsString>,
 }
 
+/// What `images` makes.
+#[derive(Debug, Args)]
+pub struct Images {
+    /// The processor that they are for [default: this machine's]
+    #[arg(long, value_enum)]
+    pub arch: Option<Architecture>,
+    /// The image to make: cloud, edge, camera or shaper; may be given several times [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+    /// Where the files go [default: target/images]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Take the programs from this folder instead of building them
+    #[arg(long, value_name = "DIR")]
+    pub binaries: Option<PathBuf>,
+    /// Whether to load them into a container engine
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Load::Auto, default_missing_value = "always", num_args = 0..=1)]
+    pub load: Load,
+    /// Only write the files of each image below this folder, for a Dockerfile to copy
+    #[arg(long, value_name = "DIR")]
+    pub tree: Option<PathBuf>,
+    /// Only write deploy/Dockerfile
+    #[arg(long)]
+    pub dockerfile: bool,
+}
+
+/// When images are loaded into a container engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Load {
+    /// If one answers
+    Auto,
+    /// Always; it is an error if none answers
+    Always,
+    /// Never
+    Never,
+}
+
 /// What `run-all` runs.
 #[derive(Debug, Clone, Args)]
 pub struct RunAll {
@@ -158,6 +198,9 @@ pub struct RunAll {
     /// How the edge fetches the camera's stream
     #[arg(long, value_enum, default_value_t = Transport::Auto)]
     pub rtsp_transport: Transport,
+    /// How the programs are kept apart
+    #[arg(long, value_enum, default_value_t = Runtime::Namespace)]
+    pub runtime: Runtime,
     /// Where everything of the run goes; must be empty or not exist [default: runs/TIME]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -167,6 +210,15 @@ pub struct RunAll {
     /// Do not score the results against the ground truth
     #[arg(long)]
     pub no_score: bool,
+}
+
+/// How a run's programs are kept apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Runtime {
+    /// The edge in a network namespace of its own
+    Namespace,
+    /// Cloud, camera and edge in containers of the Docker engine that answers here
+    Docker,
 }
 
 /// How RTP travels.

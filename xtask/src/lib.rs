@@ -1,5 +1,5 @@
 //! Every chore as `cargo xtask …`: run-all, test, setup, build-ebpf, bench, train-demo, render-demo, report, fuzz,
-//! clean, vm.
+//! clean, vm, images.
 //!
 //! This crate builds before any system package is there and drives the other programs as processes.
 //!
@@ -14,6 +14,7 @@
 //! - [`steps`]: `cargo xtask test`
 //! - [`fuzz`]: strange input for parsers
 //! - [`vm`]: guest kernels
+//! - [`images`]: container images
 //! - [`demo`], [`train`]: how the demo clip and the demo pair are made
 //! - [`mod@bench`]: limits measured beside each other
 //! - [`packet_socket`], [`wire`]: packets as a link receives them, and their lengths on a wire
@@ -26,6 +27,7 @@ pub mod clock;
 pub mod confine;
 pub mod demo;
 pub mod fuzz;
+pub mod images;
 pub mod interrupt;
 pub mod machine;
 pub mod packages;

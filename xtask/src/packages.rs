@@ -31,6 +31,7 @@ const PACKAGES: [(&str, &str); 21] = [
     ("docker.io", "Docker and containerd: containers to limit, for tests"),
     ("podman", "the same of another kind"),
     ("busybox-static", "the programs in these containers"),
+    ("ca-certificates", "the authorities that images verify web servers by"),
 ];
 
 /// How old apt's package lists may be before they are fetched anew.
@@ -88,11 +89,16 @@ fn apt(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Debian's names of the packages.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    PACKAGES.iter().map(|(name, _)| *name)
+}
+
 /// The packages that dpkg does not list as installed.
 fn missing() -> Result<Vec<&'static str>> {
     let output = Command::new("dpkg-query")
         .args(["--show", "--showformat", "${Package} ${db:Status-Status}\n"])
-        .args(PACKAGES.iter().map(|(name, _)| name))
+        .args(names())
         .output()
         .context("cannot run dpkg-query")?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -104,7 +110,7 @@ fn missing() -> Result<Vec<&'static str>> {
         _ => false,
     };
     let installed = |name: &str| text.lines().any(|line| line == format!("{name} installed"));
-    Ok(PACKAGES.iter().map(|(name, _)| *name).filter(|name| !installed(name) && !provided(name)).collect())
+    Ok(names().filter(|name| !installed(name) && !provided(name)).collect())
 }
 
 /// Whether apt has no package lists, or none that were fetched lately.

@@ -5,12 +5,14 @@
 //! - [`plan`]: what the run will do, checked
 //! - [`rest`]: what it makes, written down so that nothing stays behind
 //! - [`network`], [`netns`], [`forwarding`]: bridge, veth and namespace
+//! - [`docker`]: the same as containers
 //! - [`programs`], [`part`]: the programs as processes
 //! - [`session`]: the run itself, from the first program's start to the last one's end
 //! - [`uplink`]: what passed the limit
 //! - [`samples`], [`model`]: the edge's counters, the models' metadata
 //! - [`finish`]: results into summary, score and report
 
+pub mod docker;
 pub mod finish;
 pub mod forwarding;
 pub mod model;
@@ -28,7 +30,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::cli::RunAll;
+use crate::cli::{RunAll, Runtime};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::machine::{self, Machine};
 use crate::terminal::stage;
@@ -68,6 +70,11 @@ pub fn run_all(options: &RunAll) -> Result<()> {
     workspace.build_release(&PACKAGES).or_else(|error| interrupt.check().and(Err(error)))?;
     interrupt.check()?;
 
+    if plan.runtime == Runtime::Docker {
+        docker::load_images(&workspace)?;
+        interrupt.check()?;
+    }
+
     plan.make_directories()?;
     let mut session = Session::begin(&workspace, &plan, lock, &interrupt, begin)?;
     let mut measured = session.measure(&plan, &interrupt)?;
@@ -79,7 +86,7 @@ pub fn run_all(options: &RunAll) -> Result<()> {
     }
     finish::finish(&workspace, &plan, machine, measured, &interrupt)?;
     if plan.keep {
-        session.keep(&interrupt)?;
+        session.keep(&plan, &interrupt)?;
     }
     ended?;
     if cut_short || (interrupt.is_set() && !plan.keep) { Err(Interrupted.into()) } else { Ok(()) }

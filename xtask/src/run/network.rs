@@ -11,8 +11,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::netns;
 use super::rest::Lock;
+use super::{docker, netns};
+use crate::cli::Runtime;
 
 /// The bridge on the host.
 pub const BRIDGE: &str = "sluice0";
@@ -25,6 +26,7 @@ pub const NAMESPACE: &str = "sluice-edge";
 #[derive(Debug)]
 pub struct Network {
     subnet: Subnet,
+    runtime: Runtime,
 }
 
 impl Network {
@@ -33,7 +35,7 @@ impl Network {
     /// # Errors
     ///
     /// If one of the names is taken, no subnet is free, or the kernel refuses a step.
-    pub fn create(lock: &mut Lock) -> Result<Self> {
+    pub fn create(lock: &mut Lock, runtime: Runtime) -> Result<Self> {
         for link in [BRIDGE, HOST_LINK] {
             if exists(link) {
                 bail!(
@@ -48,6 +50,11 @@ impl Network {
             );
         }
         let subnet = free_subnet(&ip(&["-json", "-4", "route", "show", "table", "all"])?)?;
+        let network = Self { subnet, runtime };
+        if runtime == Runtime::Docker {
+            docker::create_network(lock, &network.cidr(), network.gateway())?;
+            return Ok(network);
+        }
         lock.record(|rest| {
             rest.namespace = Some(NAMESPACE.into());
             rest.links = vec![HOST_LINK.into(), BRIDGE.into()];
@@ -68,7 +75,19 @@ impl Network {
         ip(&["-netns", NAMESPACE, "addr", "add", &format!("{}/24", subnet.host(2)), "dev", "eth0"])?;
         ip(&["-netns", NAMESPACE, "link", "set", "dev", "lo", "up"])?;
         ip(&["-netns", NAMESPACE, "link", "set", "dev", "eth0", "up"])?;
-        Ok(Self { subnet })
+        Ok(network)
+    }
+
+    /// The host's end of the edge's veth; none while there is no edge.
+    pub fn edge_link(&self) -> Option<String> {
+        match self.runtime {
+            Runtime::Namespace => Some(HOST_LINK.into()),
+            // The edge is alone on its bridge.
+            Runtime::Docker => {
+                let ports = fs::read_dir(format!("/sys/class/net/{BRIDGE}/brif")).ok()?;
+                ports.flatten().next().map(|port| port.file_name().to_string_lossy().into_owned())
+            }
+        }
     }
 
     /// The host's address on the bridge.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::model::ModelFacts;
-use crate::cli::RunAll;
+use crate::cli::{RunAll, Runtime};
 use crate::rate::Rate;
 use crate::summary::{Hem, Models};
 use crate::workspace::Workspace;
@@ -33,6 +33,8 @@ pub struct Plan {
     pub rtsp_transport: &'static str,
     /// Where everything goes. Made by [`Plan::make_directories`].
     pub out: PathBuf,
+    /// How the programs are kept apart.
+    pub runtime: Runtime,
     /// Whether the rest stays up after the report.
     pub keep: bool,
 }
@@ -87,6 +89,7 @@ impl Plan {
             hem: Hem { name: options.hem.clone(), parameters: options.hem_parameters.clone() },
             rtsp_transport: options.rtsp_transport.word(),
             out,
+            runtime: options.runtime,
             keep: options.keep,
         })
     }

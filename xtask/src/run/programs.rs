@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::docker::{self, Container};
 use super::netns;
-use super::network::{HOST_LINK, NAMESPACE};
+use super::network::{HOST_LINK, NAMESPACE, Network};
 use super::part::Part;
 use super::plan::Plan;
 use super::rest::Lock;
+use crate::cli::Runtime;
 use crate::interrupt::Interrupt;
 use crate::workspace::Workspace;
 
@@ -21,8 +23,9 @@ use crate::workspace::Workspace;
 pub const CLOUD_PORT: u16 = 5000;
 /// Where the shaper pins the limit of a run: a file system of its own, so that it goes with the run.
 const BPFFS: &str = "/run/sluice/bpf";
-/// The relay's port, RTSP's own.
+/// The relay's port, RTSP's own, and another one for those who may not take that.
 const RTSP_PORT: u16 = 554;
+const UNPRIVILEGED_RTSP_PORT: u16 = 8554;
 /// How long a program may take to be ready: reading a model from a slow disk is the longest.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the edge's first connection to the cloud may take.
@@ -72,8 +75,19 @@ impl Starter<'_> {
     ///
     /// If it ends, or is not ready in time.
     pub fn cloud(&mut self) -> Result<Part> {
-        let mut command = self.command("cloud-daemon");
-        command.arg("--model").arg(&self.plan.big).args(["--listen", &format!("0.0.0.0:{CLOUD_PORT}")]);
+        let listen = format!("0.0.0.0:{CLOUD_PORT}");
+        let command = match self.plan.runtime {
+            Runtime::Namespace => {
+                let mut command = self.command("cloud-daemon");
+                command.arg("--model").arg(&self.plan.big).args(["--listen", &listen]);
+                command
+            }
+            Runtime::Docker => {
+                let mut container = Container::new(docker::CLOUD, "host", "sluice-cloud");
+                container.argument("--model").file("", &self.plan.big).argument("--listen").argument(listen);
+                container.command()
+            }
+        };
         let mut part = self.start("cloud-daemon", command, None)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, CLOUD_PORT));
         self.wait(&mut part, |_| is_ready(address))?;
@@ -87,11 +101,22 @@ impl Starter<'_> {
     ///
     /// If it ends, or is not ready in time.
     pub fn relay(&mut self, video: &Path, address: Ipv4Addr) -> Result<(Part, String)> {
-        let listen = format!("{address}:{RTSP_PORT}");
-        let mut play = std::ffi::OsString::from("/video1=");
-        play.push(video);
-        let mut command = self.command("rtsp-relay");
-        command.args(["--listen", &listen, "--play"]).arg(play);
+        let (listen, command) = match self.plan.runtime {
+            Runtime::Namespace => {
+                let listen = format!("{address}:{RTSP_PORT}");
+                let mut play = std::ffi::OsString::from("/video1=");
+                play.push(video);
+                let mut command = self.command("rtsp-relay");
+                command.args(["--listen", &listen, "--play"]).arg(play);
+                (listen, command)
+            }
+            Runtime::Docker => {
+                let listen = format!("{address}:{UNPRIVILEGED_RTSP_PORT}");
+                let mut container = Container::new(docker::CAMERA, "host", "sluice-camera");
+                container.argument("--listen").argument(&listen).argument("--play").file("/video1=", video);
+                (listen, container.command())
+            }
+        };
         let mut part = self.start("rtsp-relay", command, None)?;
         self.wait(&mut part, |part| part.lines().any(|line| line.starts_with("ready ")))?;
         Ok((part, format!("rtsp://{listen}/video1")))
@@ -106,7 +131,11 @@ impl Starter<'_> {
     pub fn shaper(&mut self, rate: &str) -> Result<(Part, Allowance)> {
         self.lock.record(|rest| rest.bpffs = Some(BPFFS.into()))?;
         let mut command = self.command("shaper-agent");
-        command.args(["--iface", HOST_LINK, "--rate", rate, "--bpffs", BPFFS, "--json"]);
+        command.args(match self.plan.runtime {
+            Runtime::Namespace => ["--iface", HOST_LINK],
+            Runtime::Docker => ["--container", docker::EDGE],
+        });
+        command.args(["--rate", rate, "--bpffs", BPFFS, "--json"]);
         let mut part = self.start("shaper-agent", command, None)?;
         let mut allowance = Allowance::default();
         self.wait(&mut part, |part| {
@@ -127,6 +156,9 @@ impl Starter<'_> {
     /// If the cloud cannot be reached from there, or the program not be started.
     pub fn edge(&mut self, video: &str, cloud: Ipv4Addr) -> Result<Part> {
         let address = SocketAddr::from((cloud, CLOUD_PORT));
+        if self.plan.runtime == Runtime::Docker {
+            return self.edge_container(video, address);
+        }
         netns::inside(NAMESPACE, || {
             TcpStream::connect_timeout(&address, CONNECT_PATIENCE).with_context(|| {
                 format!("{address} cannot be reached from the edge's namespace: a firewall on this machine may drop it")
@@ -144,6 +176,29 @@ impl Starter<'_> {
         let path = netns::path(NAMESPACE);
         let namespace = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
         self.start("edge-daemon", command, Some(namespace))
+    }
+
+    fn edge_container(&mut self, video: &str, cloud: SocketAddr) -> Result<Part> {
+        let mut container = Container::new(docker::EDGE, docker::NETWORK, "sluice-edge");
+        let hem = &self.plan.hem;
+        for argument in ["--video-url", video, "--rtsp-transport", self.plan.rtsp_transport] {
+            container.argument(argument);
+        }
+        container.argument("--model").file("", &self.plan.little);
+        container.argument("--cloud-url").argument(format!("http://{cloud}"));
+        container.argument("--hem-name").argument(&hem.name);
+        container.argument("--hem-parameters").argument(&hem.parameters).argument("--status-json");
+        container.argument("--out").results(&self.plan.out)?;
+        self.start("edge-daemon", container.command(), None)
+    }
+
+    /// Waits until the edge's container is on its network.
+    ///
+    /// # Errors
+    ///
+    /// If it ends, or is not there in time.
+    pub fn wait_for_link(&self, edge: &mut Part, network: &Network) -> Result<()> {
+        self.wait(edge, |_| network.edge_link().is_some())
     }
 
     fn command(&self, binary: &str) -> Command {

@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::forwarding::Forwarding;
-use super::{netns, network};
+use super::{docker, netns, network};
 
 /// Where the lock and the list are; a temporary file system, so that a reboot clears it.
 const DIRECTORY: &str = "/run/sluice";
@@ -33,6 +33,9 @@ pub struct Rest {
     /// Where the shaper's BPF file system is mounted: what is pinned there goes with it.
     #[serde(default)]
     pub bpffs: Option<PathBuf>,
+    /// Containers and their network.
+    #[serde(default)]
+    pub docker: Option<docker::Made>,
     /// The programs.
     pub processes: Vec<Process>,
     /// Forwarding for a camera outside this machine.
@@ -153,6 +156,10 @@ fn remove(rest: &Rest) -> Result<()> {
             println!("removing the process {} of a killed run", process.pid);
         }
         kill(Pid::from_raw(process.pid), Signal::SIGKILL).ok();
+    }
+    if let Some(made) = &rest.docker {
+        // Before the links: the bridge is the engine's to remove.
+        made.remove()?;
     }
     if let Some(forwarding) = &rest.forwarding {
         forwarding.undo();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result, bail};
 use protocol::status::EdgeStatus;
 
+use super::docker;
 use super::forwarding;
 use super::network::{NAMESPACE, Network};
 use super::part::Part;
@@ -15,6 +16,7 @@ use super::programs::{Allowance, CLOUD_PORT, Starter};
 use super::rest::Lock;
 use super::samples::{Recent, Sample};
 use super::uplink::{Counters, Trace, Tracer};
+use crate::cli::Runtime;
 use crate::interrupt::Interrupt;
 use crate::machine::free_space;
 use crate::rate::Rate;
@@ -86,8 +88,15 @@ impl Session {
         begin: Instant,
     ) -> Result<Self> {
         stage("starting");
-        let network = Network::create(&mut lock)?;
-        println!("   network {}, edge in the namespace {NAMESPACE}", network.cidr());
+        let network = Network::create(&mut lock, plan.runtime)?;
+        match plan.runtime {
+            Runtime::Namespace => {
+                println!("   network {}, edge in the namespace {NAMESPACE}", network.cidr())
+            }
+            Runtime::Docker => {
+                println!("   network {}, edge in the container {}", network.cidr(), docker::EDGE)
+            }
+        }
         let started_at = SystemTime::now();
         let counters = Counters::default();
         let mut session = Self {
@@ -110,6 +119,8 @@ impl Session {
     fn start(&mut self, workspace: &Workspace, plan: &Plan, interrupt: &Interrupt) -> Result<()> {
         let gateway = self.network.gateway();
         let video = match &plan.video {
+            // The engine gives containers their way out.
+            Video::Camera(url) if plan.runtime == Runtime::Docker => url.clone(),
             Video::Camera(url) => forwarding::reach(url, &self.network, &mut self.lock)?,
             Video::File { .. } => String::new(),
         };
@@ -123,15 +134,25 @@ impl Session {
                 url
             }
         };
-        if let Rate::Limit(_) = plan.rate {
+        let limited = matches!(plan.rate, Rate::Limit(_));
+        // A container's veth is there when the container is: its limit comes after it, and before its model is loaded.
+        let limit_first = limited && plan.runtime == Runtime::Namespace;
+        if limit_first {
             let (shaper, allowance) = starter.shaper(&plan.rate.to_string())?;
             self.shaper = Some(shaper);
             self.allowance = allowance;
         }
         self.started_at = SystemTime::now();
-        self.counters = Counters::read()?;
+        self.counters = Counters::read(self.network.edge_link().as_deref())?;
         self.tracer = Some(Tracer::start(&plan.out.join("uplink-trace.csv"), self.started_at)?);
-        self.edge = Some(starter.edge(&video, gateway)?);
+        let mut edge = starter.edge(&video, gateway)?;
+        if limited && !limit_first {
+            starter.wait_for_link(&mut edge, &self.network)?;
+            let (shaper, allowance) = starter.shaper(&plan.rate.to_string())?;
+            self.shaper = Some(shaper);
+            self.allowance = allowance;
+        }
+        self.edge = Some(edge);
         Ok(())
     }
 
@@ -170,6 +191,7 @@ impl Session {
         let interrupted = interrupt.is_set();
 
         stage("stopping");
+        let last = Counters::read(self.network.edge_link().as_deref())?;
         let ended = self.edge.take().map_or(Ok(()), |edge| {
             edge.stop_reading(DRAIN, |text| {
                 if let Some(sample) = parse(text, edge_begin) {
@@ -181,7 +203,10 @@ impl Session {
         let duration = self.started_at.elapsed().unwrap_or(edge_begin.elapsed());
         // The last packets of closing connections.
         std::thread::sleep(STEP);
-        let counters = Counters::read()?.since(&self.counters);
+        let link = self.network.edge_link();
+        let counters = Counters::read(link.as_deref())?;
+        let counters = if link.is_some() { counters } else { counters.without_link(&last) };
+        let counters = counters.since(&self.counters);
         let trace = match self.tracer.take() {
             Some(tracer) => tracer.finish()?,
             None => Trace::default(),
@@ -217,13 +242,18 @@ impl Session {
     /// # Errors
     ///
     /// As [`Session::end`], or if a program ends by itself.
-    pub fn keep(&mut self, interrupt: &Interrupt) -> Result<()> {
+    pub fn keep(&mut self, plan: &Plan, interrupt: &Interrupt) -> Result<()> {
         let gateway = self.network.gateway();
         println!();
-        println!(
-            "kept until Ctrl-C: the cloud at http://{gateway}:{CLOUD_PORT}, the limit, and the namespace:"
-        );
-        println!("    ip netns exec {NAMESPACE} curl http://{gateway}:{CLOUD_PORT}/healthz");
+        let (kept, command) = match plan.runtime {
+            Runtime::Namespace => ("namespace", format!("ip netns exec {NAMESPACE} curl")),
+            Runtime::Docker => (
+                "container's name and network",
+                format!("docker run --rm --name {} --network {} IMAGE curl", docker::EDGE, docker::NETWORK),
+            ),
+        };
+        println!("kept until Ctrl-C: the cloud at http://{gateway}:{CLOUD_PORT}, the limit, and the {kept}:");
+        println!("    {command} http://{gateway}:{CLOUD_PORT}/healthz");
         while !interrupt.is_set() {
             for part in [&mut self.shaper, &mut self.relay, &mut self.cloud].into_iter().flatten() {
                 part.check()?;

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::network::{BRIDGE, HOST_LINK};
+use super::network::BRIDGE;
 use crate::packet_socket::PacketSocket;
 use crate::wire::{ETHERNET, wire_bytes};
 
@@ -27,12 +27,12 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Reads them from sysfs.
+    /// Reads them from sysfs; an edge that has no link yet has sent nothing.
     ///
     /// # Errors
     ///
     /// If a link has gone.
-    pub fn read() -> Result<Self> {
+    pub fn read(edge_link: Option<&str>) -> Result<Self> {
         let counter = |link: &str, name: &str| -> Result<u64> {
             let path = format!("/sys/class/net/{link}/statistics/{name}");
             let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
@@ -41,7 +41,7 @@ impl Counters {
         Ok(Self {
             passed: counter(BRIDGE, "rx_packets")?,
             bytes: counter(BRIDGE, "rx_bytes")?,
-            sent: counter(HOST_LINK, "rx_packets")?,
+            sent: edge_link.map_or(Ok(0), |link| counter(link, "rx_packets"))?,
         })
     }
 
@@ -52,6 +52,12 @@ impl Counters {
             passed: self.passed.saturating_sub(earlier.passed),
             bytes: self.bytes.saturating_sub(earlier.bytes),
         }
+    }
+
+    /// These counters when the edge's link has gone, and `last` was read when it was still there: what passed since then
+    /// had been sent, too.
+    pub fn without_link(self, last: &Self) -> Self {
+        Self { sent: last.sent + self.passed.saturating_sub(last.passed), ..self }
     }
 
     /// Bytes that passed with one Ethernet header for each packet (a bridge counts what it receives without it); of
@@ -179,5 +185,7 @@ mod tests {
         let later = Counters { sent: 30, passed: 20, bytes: 3000 };
         let run = later.since(&earlier);
         assert_eq!((run.dropped(), run.frame_bytes()), (8, 2000 + 12 * 14));
+        let end = Counters { sent: 0, passed: 22, bytes: 3100 }.without_link(&later);
+        assert_eq!((end.since(&earlier).dropped(), end.sent), (8, 32));
     }
 }

@@ -1,0 +1,210 @@
+//! The run's programs as containers of Docker: the cloud and the camera on the host's network, as Sedna's users start them, the
+//! edge on a bridge of the run's own.
+
+use std::ffi::OsString;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::chown;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use super::network::BRIDGE;
+use super::rest::Lock;
+use crate::cli::{Images, Load};
+use crate::images::{self, USER};
+use crate::workspace::Workspace;
+
+/// The containers' names.
+pub const CLOUD: &str = "sluice-run-cloud";
+/// The camera's.
+pub const CAMERA: &str = "sluice-run-camera";
+/// The edge's, by which the shaper finds it.
+pub const EDGE: &str = "sluice-edge";
+/// Docker's name of the run's network.
+pub const NETWORK: &str = "sluice-run";
+/// Where the edge's results are in its container.
+const RESULTS: &str = "/results";
+
+/// What a run has made in the engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    containers: Vec<String>,
+    network: String,
+}
+
+/// Makes the run's images of the programs that have just been built, and loads them into the engine.
+///
+/// # Errors
+///
+/// No engine answers, or an image cannot be made or loaded.
+pub fn load_images(workspace: &Workspace) -> Result<()> {
+    docker(&["version"]).context("no Docker engine answers: start it, or leave out --runtime docker")?;
+    let options = Images {
+        arch: None,
+        only: ["cloud", "camera", "edge"].map(str::to_owned).to_vec(),
+        out: None,
+        binaries: workspace.binary("edge-daemon").parent().map(Path::to_owned),
+        load: Load::Always,
+        tree: None,
+        dockerfile: false,
+    };
+    images::images(workspace, &options)
+}
+
+/// Makes the run's network, with this machine at `gateway`, and writes down in `lock` first what the run will make.
+///
+/// # Errors
+///
+/// A name is taken, or the engine refuses.
+pub fn create_network(lock: &mut Lock, cidr: &str, gateway: Ipv4Addr) -> Result<()> {
+    for name in [CLOUD, CAMERA, EDGE] {
+        if docker(&["container", "inspect", name]).is_ok() {
+            bail!(
+                "the container {name} exists and is not from run-all: `docker rm --force {name}` removes it"
+            );
+        }
+    }
+    if docker(&["network", "inspect", NETWORK]).is_ok() {
+        bail!(
+            "Docker's network {NETWORK} exists and is not from run-all: `docker network rm {NETWORK}` removes it"
+        );
+    }
+    let containers = [CLOUD, CAMERA, EDGE].map(str::to_owned).to_vec();
+    lock.record(|rest| rest.docker = Some(Made { containers, network: NETWORK.into() }))?;
+    let bridge = format!("com.docker.network.bridge.name={BRIDGE}");
+    let gateway = gateway.to_string();
+    docker(&[
+        "network",
+        "create",
+        "--driver",
+        "bridge",
+        "--subnet",
+        cidr,
+        "--gateway",
+        &gateway,
+        "--opt",
+        &bridge,
+        NETWORK,
+    ])?;
+    Ok(())
+}
+
+impl Made {
+    /// Removes all of it that is there.
+    ///
+    /// # Errors
+    ///
+    /// The engine does not remove the network.
+    pub fn remove(&self) -> Result<()> {
+        for container in &self.containers {
+            // Most have gone by themselves.
+            docker(&["rm", "--force", "--volumes", container]).ok();
+        }
+        if docker(&["network", "inspect", &self.network]).is_ok() {
+            docker(&["network", "rm", &self.network])
+                .with_context(|| format!("Docker's network {} stays", self.network))?;
+        }
+        Ok(())
+    }
+}
+
+/// A container to be run in the foreground, that its program's signals and lines go through.
+#[derive(Debug)]
+pub struct Container {
+    command: Command,
+    image: &'static str,
+    arguments: Vec<OsString>,
+}
+
+impl Container {
+    /// A container of `image` without any privilege.
+    pub fn new(name: &str, network: &str, image: &'static str) -> Self {
+        let mut command = Command::new("docker");
+        command.args([
+            "run",
+            "--rm",
+            "--name",
+            name,
+            "--network",
+            network,
+            "--read-only",
+            "--cap-drop",
+            "ALL",
+        ]);
+        command.args(["--security-opt", "no-new-privileges"]);
+        Self { command, image, arguments: Vec::new() }
+    }
+
+    /// Adds an argument of the program.
+    pub fn argument(&mut self, argument: impl Into<OsString>) -> &mut Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Lets the container read a file, and adds what stands before it and its path there as an argument.
+    pub fn file(&mut self, before: &str, file: &Path) -> &mut Self {
+        let inside = Path::new("/files").join(file.file_name().unwrap_or_default());
+        self.mount(file, &inside, ":ro");
+        let mut argument = OsString::from(before);
+        argument.push(inside);
+        self.argument(argument)
+    }
+
+    /// Lets the container write results into `folder`, and adds its path there as an argument.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be given to the container's user.
+    pub fn results(&mut self, folder: &Path) -> Result<&mut Self> {
+        chown(folder, Some(USER), Some(USER))
+            .with_context(|| format!("cannot give {} to user {USER}", folder.display()))?;
+        self.mount(folder, Path::new(RESULTS), "");
+        Ok(self.argument(RESULTS))
+    }
+
+    fn mount(&mut self, from: &Path, to: &Path, access: &str) {
+        let mut volume = OsString::from(from);
+        volume.push(":");
+        volume.push(to);
+        volume.push(access);
+        self.command.arg("--volume").arg(volume);
+    }
+
+    /// The command that runs it.
+    pub fn command(mut self) -> Command {
+        self.command.arg(self.image).args(self.arguments);
+        self.command
+    }
+}
+
+/// Runs `docker` with `arguments` and gives what it printed.
+fn docker(arguments: &[&str]) -> Result<String> {
+    let output = Command::new("docker")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot run docker (package docker.io)")?;
+    if !output.status.success() {
+        bail!("`docker {}` failed: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_has_its_files_and_nothing_else() {
+        let mut container = Container::new(EDGE, NETWORK, "sluice-edge");
+        container.argument("--model").file("", Path::new("/home/me/little.safetensors"));
+        let command = container.command();
+        let line: Vec<_> = command.get_args().map(|argument| argument.to_string_lossy()).collect();
+        let line = line.join(" ");
+        assert!(line.contains("--volume /home/me/little.safetensors:/files/little.safetensors:ro"), "{line}");
+        assert!(line.ends_with("sluice-edge --model /files/little.safetensors"), "{line}");
+        assert!(line.contains("--cap-drop ALL"), "{line}");
+    }
+}
