@@ -23,6 +23,9 @@ pub const NETWORK: &str = "plain";
 
 const LONG: Duration = Duration::from_secs(60);
 
+/// The address of the default bridge of an engine [apart](Docker::start_apart), as on most machines.
+pub const GATEWAY: &str = "172.17.0.1";
+
 /// Makes what the engine needs before it becomes the engine. `/run` is the engine's own there, so that its socket is
 /// where clients look for it; named network namespaces made before are still in theirs.
 const PREPARE: &str = "set -e
@@ -30,6 +33,8 @@ mkdir -p run/netns
 if [ -d /run/netns ]; then mount --rbind /run/netns run/netns; fi
 mount --rbind run /run
 if [ $1 = hidden ] && [ -d /sys/fs/cgroup/unified ]; then umount /sys/fs/cgroup/unified; fi
+shift
+if [ $1 != none ]; then ip link set lo up; ip address add $1/32 dev lo; fi
 shift
 exec \"$@\"";
 
@@ -48,6 +53,9 @@ pub struct Docker {
     directory: TempDir,
     tag: String,
     unified: Unified,
+    subnet: u8,
+    /// An address of the machine of its own that the engine has.
+    apart: Option<String>,
     daemon: Option<Child>,
 }
 
@@ -80,11 +88,27 @@ impl Docker {
     /// It does not start; the error carries its log.
     pub fn start(tag: &str, subnet: u8, unified: Unified) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("sluice-docker-").tempdir()?;
-        let mut docker = Self { directory, tag: tag.to_owned(), unified, daemon: None };
+        let mut docker = Self { directory, tag: tag.to_owned(), unified, subnet, apart: None, daemon: None };
         // A rest of a killed test run would be in the way.
         docker.remove_rest();
         docker.start_engine()?;
-        docker.prepare(subnet)?;
+        docker.prepare()?;
+        Ok(docker)
+    }
+
+    /// Starts an engine in a network namespace of its own, which takes the place of a machine for it: its containers are on
+    /// the usual bridge with the machine at [`GATEWAY`], where ports can be published, and the machine has `address`, too.
+    /// It has no images.
+    ///
+    /// # Errors
+    ///
+    /// It does not start; the error carries its log.
+    pub fn start_apart(tag: &str, address: &str) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("sluice-docker-").tempdir()?;
+        let (tag, apart) = (tag.to_owned(), Some(address.to_owned()));
+        let mut docker = Self { directory, tag, unified: Unified::AsIs, subnet: 0, apart, daemon: None };
+        docker.remove_rest();
+        docker.start_engine()?;
         Ok(docker)
     }
 
@@ -99,19 +123,11 @@ impl Docker {
         let mut command = Command::new("setpriv");
         // A killed test takes its engine along. Each program becomes the next, so that the child is the engine.
         command
-            .args([
-                "--pdeathsig",
-                "TERM",
-                "unshare",
-                "--mount",
-                "--propagation",
-                "slave",
-                "sh",
-                "-c",
-                PREPARE,
-                "sh",
-            ])
+            .args(["--pdeathsig", "TERM", "unshare", "--mount", "--propagation", "slave"])
+            .args(self.apart.as_ref().map(|_| "--net"))
+            .args(["sh", "-c", PREPARE, "sh"])
             .arg(if self.unified == Unified::Hidden { "hidden" } else { "as-is" })
+            .arg(self.apart.as_deref().unwrap_or("none"))
             .args(["dockerd", "--host", "unix:///run/docker.sock", "--host"])
             .arg(format!("unix://{}", self.socket().display()))
             .arg("--data-root")
@@ -121,8 +137,12 @@ impl Docker {
             .arg("--pidfile")
             .arg(path.join("docker.pid"))
             // Neither the machine's firewall nor its forwarding is touched. vfs works on every file system.
-            .args(["--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"])
-            .args(["--ip-masq=false", "--userland-proxy=false", "--storage-driver", "vfs"])
+            .args(["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"])
+            .args(match &self.apart {
+                None => ["--bridge=none".to_owned(), "--userland-proxy=false".to_owned()],
+                Some(_) => [format!("--bip={GATEWAY}/16"), "--userland-proxy=true".to_owned()],
+            })
+            .args(["--storage-driver", "vfs"])
             .args(["--shutdown-timeout", "1"])
             .args(["--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", &self.parent_cgroup()])
             .current_dir(path)
@@ -158,11 +178,11 @@ impl Docker {
         bail!("dockerd does not end on SIGTERM")
     }
 
-    fn prepare(&self, subnet: u8) -> Result<()> {
+    fn prepare(&self) -> Result<()> {
         let archive = busybox::archive(self.directory.path())?;
         self.client(&["import", text(&archive)?, IMAGE])?;
         let bridge = format!("com.docker.network.bridge.name={}", self.bridge());
-        let range = format!("10.79.{subnet}.0/24");
+        let range = format!("10.79.{}.0/24", self.subnet);
         self.client(&[
             "network", "create", "--driver", "bridge", "--subnet", &range, "--opt", &bridge, NETWORK,
         ])?;
@@ -191,6 +211,12 @@ impl Docker {
     #[must_use]
     pub fn bridge(&self) -> String {
         format!("td-{}", self.tag)
+    }
+
+    /// This machine's address on [`NETWORK`].
+    #[must_use]
+    pub fn gateway(&self) -> String {
+        format!("10.79.{}.1", self.subnet)
     }
 
     /// The cgroup above those of the containers, and the namespace of [`ctr`](Self::ctr), which makes a cgroup of that
@@ -245,6 +271,21 @@ impl Docker {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// The command line of `docker` with these arguments, as a shell reads it.
+    #[must_use]
+    pub fn line(&self, arguments: &str) -> String {
+        format!("{} --host unix://{} {arguments}", client(), self.socket().display())
+    }
+
+    /// The state of a container's health: `starting`, `healthy` or `unhealthy`.
+    ///
+    /// # Errors
+    ///
+    /// The engine's words.
+    pub fn health(&self, name: &str) -> Result<String> {
+        Ok(self.client(&["inspect", "--format", "{{.State.Health.Status}}", name])?.trim().to_owned())
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(client());
         command.arg("--host").arg(format!("unix://{}", self.socket().display())).args(arguments);
@@ -258,9 +299,13 @@ impl Docker {
     /// # Errors
     ///
     /// The engine does not run.
-    pub fn view(&self) -> Result<[String; 3]> {
-        let daemon = self.daemon.as_ref().context("the engine does not run")?;
-        Ok(["nsenter".to_owned(), format!("--mount=/proc/{}/ns/mnt", daemon.id()), "--".to_owned()])
+    pub fn view(&self) -> Result<[String; 4]> {
+        let namespaces =
+            format!("/proc/{}/ns", self.daemon.as_ref().context("the engine does not run")?.id());
+        // The engine's network is the caller's, but for one apart.
+        let network = if self.apart.is_some() { &namespaces } else { "/proc/self/ns" };
+        let [mount, net] = [format!("--mount={namespaces}/mnt"), format!("--net={network}/net")];
+        Ok(["nsenter".to_owned(), mount, net, "--".to_owned()])
     }
 
     /// Runs containerd's client `ctr` with these arguments and returns what it prints. Its containers are in the
