@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::Uid;
 
 /// Debian's name of each package, and why it is needed.
-const PACKAGES: [(&str, &str); 21] = [
+const PACKAGES: [(&str, &str); 22] = [
     ("gcc", "links Rust programs and builds eBPF's linker"),
     ("g++", "builds libFuzzer, for fuzz"),
     ("libc6-dev", "headers and start files for the above"),

@@ -139,6 +139,7 @@ pub(super) const RECIPES: [Recipe; 4] = [
         plugins: &[
             ("coreelements", CORE),
             ("app", BASE),
+            ("typefindfunctions", BASE),
             ("isomp4", GOOD),
             ("rtp", GOOD),
             ("rtpmanager", GOOD),
