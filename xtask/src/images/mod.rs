@@ -12,7 +12,7 @@
 //! - `sbom`: what is in an image
 //! - `engine`: handing images to an engine
 //! - [`mod@dockerfile`]: the same for `docker build`
-//! - [`mod@architecture`]: processors
+//! - [`mod@architecture`] knows the processors
 
 pub mod architecture;
 mod archive;
