@@ -4,6 +4,7 @@ use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
     path::Path,
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -110,4 +111,48 @@ fn the_edge_outlives_the_camera() -> Result<()> {
     assert!(!times.is_empty(), "no frame had its media time");
     assert!(times.iter().all(|time| *time < 2_000_000 && time % 40_000 == 0), "{times:?}");
     Ok(())
+}
+
+#[test]
+fn the_edge_reads_what_is_pushed_and_outlives_the_publisher() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let (logs, out) = (directory.path(), directory.path().join("out"));
+    let video = logs.join("clip.mp4");
+    clip::write(&video, 50)?;
+    let little = models::little(logs)?;
+    let relay = Program::start("rtsp-relay", &["--listen", "127.0.0.1:0", "--accept-push"], logs)?;
+    let ready = relay.line(LONG, |line| line.starts_with("ready "))?;
+    let url = format!("{}video1", ready.trim_start_matches("ready "));
+    let push = || -> Result<Killed> {
+        let mut ffmpeg = Command::new("ffmpeg");
+        ffmpeg.args(["-loglevel", "error", "-re", "-stream_loop", "-1", "-i", text(&video)]);
+        ffmpeg.args(["-vcodec", "libx264", "-f", "rtsp", &url]).stdin(Stdio::null());
+        Ok(Killed(ffmpeg.spawn().context("start ffmpeg")?))
+    };
+    let publisher = push()?;
+    let arguments = ["--video-url", &url, "--model", text(&little), "--hem-name", "EdgeOnly"];
+    let more = ["--out", text(&out), "--status-json"];
+    let mut edge = Program::start("edge-daemon", &[&arguments[..], &more[..]].concat(), logs)?;
+    edge.status(LONG, |status| status.captured > 20)?;
+
+    drop(publisher);
+    let before = edge.status(LONG, |_| true)?;
+    let blind = edge.status(LONG, |status| status.reconnects > before.reconnects)?;
+
+    let _publisher = push()?;
+    edge.status(LONG, |status| status.captured > blind.captured + 20)?;
+    edge.signal(Signal::SIGTERM)?;
+    assert!(edge.wait(LONG)?.success(), "{}", edge.log());
+    Ok(())
+}
+
+/// A process that is killed when dropped.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // Already gone is as good as killed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -14,7 +14,7 @@ pub struct StreamPath(String);
 /// The text is no path for a stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the path `{0}` must be a slash and then names of letters, digits or any of - _ . ~ with slashes between, \
+    "the path {0:?} must be a slash and then names of letters, digits or any of - _ . ~ with slashes between, \
      {MAX_LENGTH} characters at most, for example /video1"
 )]
 pub struct PathError(String);

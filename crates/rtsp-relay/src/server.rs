@@ -111,7 +111,7 @@ impl RTSPClientImpl for ConnectionImp {
         // What follows a question mark is not part of the path to a factory.
         let path = path.as_deref().and_then(|path| path.split('?').next()).unwrap_or_default();
         if !self.registry.get().is_some_and(|registry| registry.is_viewable(path)) {
-            tracing::info!(path, "a viewer asked for what nobody publishes");
+            tracing::debug!(path, "a viewer asked for what nobody publishes");
             return RTSPStatusCode::NotFound;
         }
         self.state().describing = true;
