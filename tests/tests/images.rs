@@ -296,8 +296,9 @@ fn the_shapers_image_holds_one_container_and_no_other() -> Result<()> {
     held.received(SOON)?;
     is_held("recreated")?;
     docker.client(&["rename", "held", "another"])?;
+    is_held("renamed")?;
     docker.client(&["rename", "another", "held"])?;
-    is_held("renamed and named back")?;
+    is_held("named back")?;
     docker.client(&["stop", "agent"])?;
     let after = held.received(Duration::from_millis(500))?;
     ensure!(after > FREE, "still limited: {after} bytes in half a second");

@@ -33,7 +33,9 @@ pub(super) fn source(uri: &str, settings: &SourceSettings) -> Result<gst::Elemen
         .property("location", uri)
         .property_from_str("protocols", protocols)
         .property("latency", u32::try_from(settings.rtsp_latency.as_millis()).unwrap_or(u32::MAX))
-        .property("drop-on-latency", true)
+        // Nothing is thrown away before it is decoded: servers send all pictures since the last key frame at once to who
+        // joins, and a picture that refers to a lost one is lost, too. The newest decoded frame wins all the same.
+        .property("drop-on-latency", false)
         .property("timeout", UDP_TIMEOUT_US)
         .property("tcp-timeout", TCP_TIMEOUT_US)
         .property("teardown-timeout", 0u64)
