@@ -5,6 +5,7 @@ mod network;
 mod values;
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use protocol::infer::ModelInfo;
 
@@ -36,6 +37,19 @@ pub(crate) struct Metadata {
     pub(crate) max_boxes: usize,
 }
 
+/// The name of a model whose file says none: the beginning of the file's.
+pub(super) fn name_of(path: &Path) -> String {
+    /// Characters.
+    const MOST: usize = 64;
+    let stem = path.file_stem().unwrap_or_default();
+    stem.to_string_lossy().chars().take(MOST).collect()
+}
+
+/// Names for classes that have none.
+pub(super) fn numbered_classes(classes: usize) -> Vec<String> {
+    (0..classes).map(|class| format!("class{class}")).collect()
+}
+
 /// A metadata key and what is wrong with its value.
 type Problem = (&'static str, String);
 
@@ -61,6 +75,11 @@ impl Metadata {
         };
         metadata.check()?;
         Ok(metadata)
+    }
+
+    /// Checks what was read of the file at `path`, which has no metadata of ours.
+    pub(super) fn check_read(&self, path: &Path) -> Result<(), LoadError> {
+        self.check().map_err(|(key, problem)| LoadError::Metadata { path: path.into(), key, problem })
     }
 
     /// As a model file has it: what [`Metadata::parse`] reads.

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
-use super::metadata::Network;
+use super::metadata::{self, Network};
 use super::{Contents, LoadError, Metadata, appearance, map};
 use crate::Family;
 
@@ -27,8 +27,6 @@ const IOU_THRESHOLD: f32 = 0.45;
 const MAX_BOXES: usize = 1000;
 /// Largest configuration, in bytes; that of YOLOv3 has 9000.
 const MAX_CFG: usize = 1 << 20;
-/// Longest part of a file's name that becomes the model's.
-const MAX_NAME: usize = 64;
 
 /// One of the two files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,13 +133,12 @@ pub(super) fn read<'a>(
     let tensors = weights::tensors(weights.bytes, network.graph.convolutions()).map_err(|problem| {
         LoadError::DarknetWeights { path: weights.path.into(), cfg: cfg.path.into(), problem }
     })?;
-    let name = cfg.path.file_stem().map(|stem| stem.to_string_lossy().chars().take(MAX_NAME).collect());
     let classes = match names(network.classes)? {
         Some(names) => names,
-        None => (0..network.classes).map(|class| format!("class{class}")).collect(),
+        None => metadata::numbered_classes(network.classes),
     };
     let metadata = Metadata {
-        name: name.unwrap_or_default(),
+        name: metadata::name_of(cfg.path),
         family: Family::Yolov3Darknet,
         network: Network::Written(network.graph),
         classes,
@@ -151,7 +148,7 @@ pub(super) fn read<'a>(
         iou_threshold: network.thresholds.1.unwrap_or(IOU_THRESHOLD),
         max_boxes: MAX_BOXES,
     };
-    metadata.check().map_err(|(key, problem)| LoadError::Metadata { path: cfg.path.into(), key, problem })?;
+    metadata.check_read(cfg.path)?;
     Ok(Contents { metadata, tensors })
 }
 

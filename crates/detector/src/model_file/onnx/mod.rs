@@ -17,14 +17,12 @@ mod yolov8;
 
 use std::path::Path;
 
-use super::metadata::{HeadSpec, Network};
+use super::metadata::{self, HeadSpec, Network};
 use super::{Contents, LoadError, Metadata, protobuf};
 use crate::Family;
 use features::Features;
 use model::{Input, Model};
 
-/// Longest part of a file's name that becomes the model's.
-const MAX_NAME: usize = 64;
 /// Largest height and width; the description's check has smaller bounds.
 const MAX_SIDE: usize = 65_536;
 /// What counts as a detection where nothing else is said: the defaults of the tools that train these networks.
@@ -67,9 +65,8 @@ pub(super) fn read<'a>(path: &Path, bytes: &'a [u8]) -> Result<Contents<'a>, Loa
         form: "ONNX model",
         problem: damage.to_string(),
     })?;
-    let name = path.file_stem().map(|stem| stem.to_string_lossy().chars().take(MAX_NAME).collect());
     let contents =
-        interpret(&model, name.unwrap_or_default()).map_err(|Departure { place, found, expected }| {
+        interpret(&model, metadata::name_of(path)).map_err(|Departure { place, found, expected }| {
             LoadError::UnknownModel {
                 path: path.into(),
                 model: model.summary().into(),
@@ -78,11 +75,7 @@ pub(super) fn read<'a>(path: &Path, bytes: &'a [u8]) -> Result<Contents<'a>, Loa
                 expected: expected.into(),
             }
         })?;
-    contents.metadata.check().map_err(|(key, problem)| LoadError::Metadata {
-        path: path.into(),
-        key,
-        problem,
-    })?;
+    contents.metadata.check_read(path)?;
     Ok(contents)
 }
 
@@ -97,7 +90,7 @@ fn interpret<'a>(model: &Model<'a>, name: String) -> Result<Contents<'a>, Depart
         name,
         family,
         network: Network::Written(graph),
-        classes: names.unwrap_or_else(|| (0..classes).map(|class| format!("class{class}")).collect()),
+        classes: names.unwrap_or_else(|| metadata::numbered_classes(classes)),
         input: size,
         heads,
         score_threshold: SCORE_THRESHOLD,

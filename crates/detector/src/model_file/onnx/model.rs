@@ -6,14 +6,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
 use super::tensor;
-use crate::model_file::protobuf::{Constant, Damage, Value, fields, varint};
+use crate::model_file::protobuf::{Constant, Damage, Value, fields, integers};
 
 /// Most nodes of a graph; those of a detector are a few hundred.
 const MAX_NODES: usize = 16_384;
 /// Longest way through nodes that pass a value on.
 const MAX_STEPS: usize = 32;
-/// Most numbers of an attribute that are looked at.
-const MAX_INTEGERS: usize = 16;
 /// Most dimensions of an input.
 const MAX_RANK: usize = 8;
 /// Most entries of the metadata.
@@ -267,22 +265,7 @@ impl<'a> Node<'a> {
     /// A list of integers, one by one or packed.
     pub(super) fn integers(&self, name: &str) -> Option<Vec<i64>> {
         let (_, message) = self.attributes.iter().find(|(found, _)| *found == name)?;
-        let mut integers = Vec::new();
-        for field in fields(message) {
-            match field.ok()? {
-                (8, Value::Varint(integer)) => integers.push(integer.cast_signed()),
-                (8, Value::Bytes(mut packed)) => {
-                    while !packed.is_empty() && integers.len() < MAX_INTEGERS {
-                        integers.push(varint(&mut packed).ok()?.cast_signed());
-                    }
-                }
-                _ => {}
-            }
-            if integers.len() >= MAX_INTEGERS {
-                break;
-            }
-        }
-        Some(integers)
+        integers(message, 8)
     }
 
     /// Whether it works along the axis of the channels, or the one of `index` of `rank` axes.

@@ -1,27 +1,21 @@
 //! Models that are damaged or compute something else. Those that are sound are tested against ONNX Runtime in
 //! `tests/onnx.rs`.
 
-use std::path::PathBuf;
-
 use proptest::prelude::*;
 
 use super::*;
-use crate::model_file::protobuf::testing::{damage, field, replaced};
-use crate::{Detector, LoadOptions};
+use crate::Detector;
+use crate::model_file::protobuf::testing::{self, damage, field, replaced};
 
 const MODELS: [&str; 3] = ["yolov5.onnx", "yolov8.onnx", "yolov8-apart.onnx"];
 
 fn fixture(name: &str) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/onnx").join(name);
-    std::fs::read(path).unwrap()
+    testing::fixture(&format!("onnx/{name}"))
 }
 
 /// What loading says of a file.
 fn load(bytes: &[u8]) -> Result<Detector, LoadError> {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("model.onnx");
-    std::fs::write(&path, bytes).unwrap();
-    Detector::load(&path, &LoadOptions { threads: Some(1.try_into().unwrap()), ..LoadOptions::default() })
+    testing::load("model.onnx", bytes)
 }
 
 fn message(bytes: &[u8]) -> String {

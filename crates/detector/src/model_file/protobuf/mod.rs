@@ -105,6 +105,29 @@ pub(crate) fn varint(bytes: &mut &[u8]) -> Result<u64, Damage> {
     Err(Damage::LongNumber)
 }
 
+/// Most integers of a list that are read: sizes, strides, paddings.
+const MAX_INTEGERS: usize = 16;
+
+/// A list of integers, the fields of this number, one by one or packed; none if the message is damaged.
+pub(crate) fn integers(message: &[u8], number: u64) -> Option<Vec<i64>> {
+    let mut integers = Vec::new();
+    for field in fields(message) {
+        match field.ok()? {
+            (found, Value::Varint(integer)) if found == number => integers.push(integer.cast_signed()),
+            (found, Value::Bytes(mut packed)) if found == number => {
+                while !packed.is_empty() && integers.len() < MAX_INTEGERS {
+                    integers.push(varint(&mut packed).ok()?.cast_signed());
+                }
+            }
+            _ => {}
+        }
+        if integers.len() >= MAX_INTEGERS {
+            break;
+        }
+    }
+    Some(integers)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

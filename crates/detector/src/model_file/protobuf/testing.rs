@@ -1,6 +1,23 @@
 //! Messages for tests.
 
+use std::path::Path;
+
 use proptest::prelude::*;
+
+use crate::{Detector, LoadError, LoadOptions};
+
+/// A file of `tests/fixtures`.
+pub(crate) fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
+}
+
+/// What loading says of a file of this name with these bytes.
+pub(crate) fn load(name: &str, bytes: &[u8]) -> Result<Detector, LoadError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    Detector::load(&path, &LoadOptions { threads: Some(1.try_into().unwrap()), ..LoadOptions::default() })
+}
 
 /// A field of bytes.
 pub(crate) fn field(number: u8, bytes: &[u8]) -> Vec<u8> {

@@ -6,14 +6,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
 use super::Departure;
-use crate::model_file::protobuf::{Damage, Value, fields, varint};
+use crate::model_file::protobuf::{Damage, Value, fields, integers};
 
 /// Most nodes of a graph; those of a detector are a few thousand.
 const MAX_NODES: usize = 65_536;
 /// Longest way through nodes that pass a value on.
 const MAX_STEPS: usize = 32;
-/// Most integers of an attribute that are looked at.
-const MAX_INTEGERS: usize = 16;
 /// Characters of a name that a message shows.
 const SHOWN: usize = 80;
 
@@ -210,22 +208,7 @@ impl<'a> Graph<'a> {
     /// A list of integers, in the packed form that TensorFlow writes or one by one.
     pub(super) fn integers(&self, id: Id, name: &str) -> Option<Vec<i64>> {
         let Value::Bytes(list) = self.attribute_field(id, name, 1)? else { return None };
-        let mut integers = Vec::new();
-        for field in fields(list) {
-            match field.ok()? {
-                (3, Value::Varint(integer)) => integers.push(integer.cast_signed()),
-                (3, Value::Bytes(mut packed)) => {
-                    while !packed.is_empty() && integers.len() < MAX_INTEGERS {
-                        integers.push(varint(&mut packed).ok()?.cast_signed());
-                    }
-                }
-                _ => {}
-            }
-            if integers.len() >= MAX_INTEGERS {
-                break;
-            }
-        }
-        Some(integers)
+        integers(list, 3)
     }
 
     /// Whether an attribute says this of rows and columns, and nothing of batch and channels.

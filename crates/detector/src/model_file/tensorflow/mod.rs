@@ -16,14 +16,12 @@ mod tests;
 use std::path::Path;
 
 use super::{Contents, LoadError, Metadata};
-use crate::model_file::metadata::{Network, heads};
+use crate::model_file::metadata::{self, Network, heads};
 use crate::model_file::protobuf;
 use crate::network::{Backbone, Channels, LEAKY_SLOPE, Scale, convolutions};
 use graph::{Graph, Id};
 use layers::Layers;
 
-/// Longest part of a file's name that becomes the model's.
-const MAX_NAME: usize = 64;
 
 /// Where a graph and a known network part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +50,7 @@ pub(super) fn read<'a>(path: &Path, bytes: &'a [u8]) -> Result<Contents<'a>, Loa
     // The backbone of one begins with a maximum over 3x3; the other has none.
     let pooled = graph.of("MaxPool").next().is_some();
     let nearest = if pooled { Backbone::Resnet18 } else { Backbone::Darknet53 };
-    let name = path.file_stem().map(|stem| stem.to_string_lossy().chars().take(MAX_NAME).collect());
-    let contents = interpret(&graph, nearest, name.unwrap_or_default()).map_err(
+    let contents = interpret(&graph, nearest, metadata::name_of(path)).map_err(
         |Departure { place, found, expected }| LoadError::UnknownGraph {
             path: path.into(),
             graph: graph.summary().into(),
@@ -63,11 +60,7 @@ pub(super) fn read<'a>(path: &Path, bytes: &'a [u8]) -> Result<Contents<'a>, Loa
             expected: expected.into(),
         },
     )?;
-    contents.metadata.check().map_err(|(key, problem)| LoadError::Metadata {
-        path: path.into(),
-        key,
-        problem,
-    })?;
+    contents.metadata.check_read(path)?;
     Ok(contents)
 }
 
@@ -85,7 +78,7 @@ fn interpret<'a>(graph: &Graph<'a>, backbone: Backbone, name: String) -> Result<
         name,
         family: backbone.family(),
         network: Network::Known { backbone, channels: Channels::Listed(channels), upsampling, leaky_slope },
-        classes: (0..classes).map(|class| format!("class{class}")).collect(),
+        classes: metadata::numbered_classes(classes),
         input: input_size(graph, input, backbone)?,
         heads: heads(decoding::anchors(graph, outputs)?),
         score_threshold: limits.score_threshold,

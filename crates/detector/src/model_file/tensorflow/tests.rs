@@ -1,25 +1,19 @@
 //! Graphs that are damaged or compute something else. Those that are sound are tested against TensorFlow in
 //! `tests/tensorflow.rs`.
 
-use std::path::PathBuf;
-
 use proptest::prelude::*;
 
 use super::*;
-use crate::model_file::protobuf::testing::{damage, field, replaced};
-use crate::{Detector, LoadOptions};
+use crate::Detector;
+use crate::model_file::protobuf::testing::{self, damage, field, replaced};
 
 fn fixture(name: &str) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tensorflow").join(name);
-    std::fs::read(path).unwrap()
+    testing::fixture(&format!("tensorflow/{name}"))
 }
 
 /// What loading says of a file.
 fn load(bytes: &[u8]) -> Result<Detector, LoadError> {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("model.pb");
-    std::fs::write(&path, bytes).unwrap();
-    Detector::load(&path, &LoadOptions { threads: Some(1.try_into().unwrap()), ..LoadOptions::default() })
+    testing::load("model.pb", bytes)
 }
 
 fn message(bytes: &[u8]) -> String {
