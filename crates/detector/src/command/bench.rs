@@ -7,6 +7,7 @@ use anyhow::Result;
 use image::{Rgb, RgbImage};
 use serde::Serialize;
 
+use super::finding::milliseconds_since;
 use super::options::BenchOptions;
 use super::{Interrupt, picture_file};
 use crate::{Detector, InstructionSet, LayerTime, Profile};
@@ -78,7 +79,7 @@ impl From<Profile> for Layers {
 pub(super) fn run(options: &BenchOptions, interrupt: &Interrupt, output: &mut dyn Write) -> Result<()> {
     let begin = Instant::now();
     let detector = Detector::load(&options.model.path, &options.model.run.load_options(None))?;
-    let load_ms = milliseconds(begin);
+    let load_ms = milliseconds_since(begin);
     let info = detector.info();
     let picture = match &options.picture {
         Some(path) => picture_file::read(path, options.pixels.max_pixels)?,
@@ -95,7 +96,7 @@ pub(super) fn run(options: &BenchOptions, interrupt: &Interrupt, output: &mut dy
         interrupt.check()?;
         let begin = Instant::now();
         detector.detect(&batch)?;
-        times.push(milliseconds(begin));
+        times.push(milliseconds_since(begin));
     }
     times.sort_by(f64::total_cmp);
     let report = Report {
@@ -120,10 +121,6 @@ pub(super) fn run(options: &BenchOptions, interrupt: &Interrupt, output: &mut dy
     } else {
         write_text(&report, output)
     }
-}
-
-fn milliseconds(begin: Instant) -> f64 {
-    begin.elapsed().as_secs_f64() * 1e3
 }
 
 /// The value below which this share of `sorted`, which is not empty, lies; between two values, their mixture.

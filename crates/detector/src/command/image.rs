@@ -11,7 +11,7 @@ use protocol::Detection;
 use serde::Serialize;
 
 use super::options::ImageOptions;
-use super::{Interrupt, drawn, lines, picture_file};
+use super::{Interrupt, drawn, finding, lines, picture_file};
 use crate::Detector;
 
 /// One line: `docs/schema/detect-image.schema.json`.
@@ -34,8 +34,7 @@ enum Line<'a> {
 }
 
 pub(super) fn run(options: &ImageOptions, interrupt: &Interrupt, output: &mut dyn Write) -> Result<()> {
-    let load = options.model.run.load_options(options.score_threshold);
-    let detector = Detector::load(&options.model.path, &load)?;
+    let detector = options.find.detector()?;
     // After the model, so that one that cannot be loaded leaves no empty directory.
     let drawn_paths = match &options.draw {
         Some(directory) => Some(drawn_paths(&options.pictures, directory)?),
@@ -46,7 +45,7 @@ pub(super) fn run(options: &ImageOptions, interrupt: &Interrupt, output: &mut dy
         interrupt.check()?;
         let drawn = drawn_paths.as_ref().map(|paths| paths[index].as_path());
         let name = path.display().to_string();
-        match see(&detector, path, drawn, options.pixels.max_pixels, interrupt) {
+        match see(&detector, path, drawn, options.find.pixels.max_pixels, interrupt) {
             Ok(seen) => write_seen(output, &name, &seen, options.json)?,
             // No failure of the picture.
             Err(error) if error.is::<super::Interrupted>() => return Err(error),
@@ -82,20 +81,13 @@ fn see(
 ) -> Result<Seen> {
     let begin = Instant::now();
     let picture = picture_file::read(path, max_pixels)?;
-    let decode_ms = milliseconds(begin);
-    let begin = Instant::now();
-    let batch =
-        detector.detect(std::slice::from_ref(&picture)).with_context(|| path.display().to_string())?;
-    let detect_ms = milliseconds(begin);
-    let detections = lines::surest_first(batch);
+    let decode_ms = finding::milliseconds_since(begin);
+    let (detections, detect_ms) =
+        finding::find(detector, &picture).with_context(|| path.display().to_string())?;
     if let Some(drawn) = drawn {
         drawn::write(&picture, &detections, drawn, interrupt)?;
     }
     Ok(Seen { size: picture.dimensions(), detections, decode_ms, detect_ms })
-}
-
-fn milliseconds(begin: Instant) -> f64 {
-    begin.elapsed().as_secs_f64() * 1e3
 }
 
 fn write_seen(output: &mut dyn Write, name: &str, seen: &Seen, json: bool) -> Result<()> {

@@ -6,13 +6,6 @@ use anyhow::Result;
 use protocol::Detection;
 use serde::Serialize;
 
-/// The detections of a batch of one picture, best score first.
-pub(super) fn surest_first(batch: Vec<Vec<Detection>>) -> Vec<Detection> {
-    let mut detections: Vec<Detection> = batch.into_iter().flatten().collect();
-    detections.sort_by(|a, b| b.score.total_cmp(&a.score));
-    detections
-}
-
 /// How many there are, in words.
 pub(super) fn count(detections: &[Detection]) -> String {
     match detections.len() {

@@ -5,7 +5,7 @@
 //! - [`Options`]: the command line; [`run`] does what it says.
 //! - `image`, `video`, `info`, `convert`, `evaluate`, `bench`: one subcommand each.
 //! - `picture_file`: a file to a picture; `video_file`, `y4m`: a video to pictures.
-//! - `lines`, `drawn`: detections written and drawn; `output_file`: files that are whole or not there.
+//! - `finding`, `lines`, `drawn`: detections of a picture, written and drawn; `output_file`: files that are whole or not there.
 //! - `plot`: precision-recall curves as SVG.
 //! - [`Interrupt`]: Ctrl-C, acted upon where the work can stop.
 
@@ -13,6 +13,7 @@ mod bench;
 mod convert;
 mod drawn;
 mod evaluate;
+mod finding;
 mod image;
 mod info;
 mod interrupt;

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use crate::{DeviceKind, InstructionSet, LoadOptions};
+use crate::{Detector, DeviceKind, InstructionSet, LoadError, LoadOptions};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed (with several pictures: at least one of them), 2 bad usage, 130 stopped by Ctrl-C.
@@ -43,14 +43,7 @@ pub(super) struct ImageOptions {
     pub(super) json: bool,
 
     #[command(flatten)]
-    pub(super) pixels: PixelOptions,
-
-    /// Lowest score of a detection, in place of the model file's.
-    #[arg(long, value_name = "0..1")]
-    pub(super) score_threshold: Option<f32>,
-
-    #[command(flatten)]
-    pub(super) model: ModelOptions,
+    pub(super) find: FindOptions,
 }
 
 /// Finds the objects in the pictures of a video.
@@ -76,14 +69,7 @@ pub(super) struct VideoOptions {
     pub(super) json: bool,
 
     #[command(flatten)]
-    pub(super) pixels: PixelOptions,
-
-    /// Lowest score of a detection, in place of the model file's.
-    #[arg(long, value_name = "0..1")]
-    pub(super) score_threshold: Option<f32>,
-
-    #[command(flatten)]
-    pub(super) model: ModelOptions,
+    pub(super) find: FindOptions,
 }
 
 /// Says what a model file holds.
@@ -184,6 +170,27 @@ pub(super) struct BenchOptions {
 
     #[command(flatten)]
     pub(super) model: ModelOptions,
+}
+
+/// What finds objects, and in how large a picture.
+#[derive(Debug, clap::Args)]
+pub(super) struct FindOptions {
+    #[command(flatten)]
+    pub(super) pixels: PixelOptions,
+
+    /// Lowest score of a detection, in place of the model file's.
+    #[arg(long, value_name = "0..1")]
+    pub(super) score_threshold: Option<f32>,
+
+    #[command(flatten)]
+    pub(super) model: ModelOptions,
+}
+
+impl FindOptions {
+    /// The detector.
+    pub(super) fn detector(&self) -> Result<Detector, LoadError> {
+        Detector::load(&self.model.path, &self.model.run.load_options(self.score_threshold))
+    }
 }
 
 /// How large a picture may be.

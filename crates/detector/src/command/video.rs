@@ -1,7 +1,6 @@
 //! `detect video`: the objects in the pictures of a video.
 
 use std::io::Write;
-use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use protocol::Detection;
@@ -9,8 +8,7 @@ use serde::Serialize;
 
 use super::options::VideoOptions;
 use super::video_file::VideoFile;
-use super::{Interrupt, drawn, lines};
-use crate::Detector;
+use super::{Interrupt, drawn, finding, lines};
 
 /// One line: `docs/schema/detect-video.schema.json`.
 #[derive(Debug, Serialize)]
@@ -28,9 +26,8 @@ struct Line<'a> {
 
 pub(super) fn run(options: &VideoOptions, interrupt: &Interrupt, output: &mut dyn Write) -> Result<()> {
     let name = options.video.display();
-    let load = options.model.run.load_options(options.score_threshold);
-    let detector = Detector::load(&options.model.path, &load)?;
-    let mut video = VideoFile::open(&options.video, options.pixels.max_pixels)?;
+    let detector = options.find.detector()?;
+    let mut video = VideoFile::open(&options.video, options.find.pixels.max_pixels)?;
     if let Some(directory) = &options.draw {
         drawn::make_directory(directory)?;
     }
@@ -47,12 +44,8 @@ pub(super) fn run(options: &VideoOptions, interrupt: &Interrupt, output: &mut dy
             continue;
         }
         let picture = video.picture();
-        let begin = Instant::now();
-        let batch = detector
-            .detect(std::slice::from_ref(&picture))
-            .with_context(|| format!("frame {frame} of {name}"))?;
-        let detect_ms = begin.elapsed().as_secs_f64() * 1e3;
-        let detections = lines::surest_first(batch);
+        let (detections, detect_ms) =
+            finding::find(&detector, &picture).with_context(|| format!("frame {frame} of {name}"))?;
         if let Some(directory) = &options.draw {
             drawn::write(&picture, &detections, &directory.join(format!("{frame:06}.jpg")), interrupt)?;
         }

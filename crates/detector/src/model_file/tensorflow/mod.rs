@@ -22,7 +22,6 @@ use crate::network::{Backbone, Channels, LEAKY_SLOPE, Scale, convolutions};
 use graph::{Graph, Id};
 use layers::Layers;
 
-
 /// Where a graph and a known network part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Departure {
