@@ -1,5 +1,5 @@
 //! Files that are damaged, describe something else or do not belong together. Sound ones are tested against OpenCV in
-//! `tests/darknet.rs`.
+//! `tests/parity/darknet.rs`.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
 //! Models that are damaged or compute something else. Those that are sound are tested against ONNX Runtime in
-//! `tests/onnx.rs`.
+//! `tests/parity/onnx.rs`.
 
 use proptest::prelude::*;
 

@@ -1,5 +1,5 @@
 //! Graphs that are damaged or compute something else. Those that are sound are tested against TensorFlow in
-//! `tests/tensorflow.rs`.
+//! `tests/parity/tensorflow.rs`.
 
 use proptest::prelude::*;
 

@@ -1,11 +1,10 @@
 //! Frozen TensorFlow graphs against TensorFlow: `fixtures/tensorflow` holds graphs of both families and what
 //! TensorFlow found with them; `make.py` there makes both.
 
-use std::path::{Path, PathBuf};
-
 use detector::{Detector, LoadOptions};
-use image::{Rgb, RgbImage};
 use serde::Deserialize;
+
+use crate::support::{self, Errors, Expected, golden, picture};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -19,24 +18,11 @@ struct Picture {
     width: u32,
     height: u32,
     seed: u32,
-    /// Class, score, x_min, y_min, x_max, y_max.
-    detections: Vec<(u32, f32, f32, f32, f32, f32)>,
+    detections: Vec<Expected>,
 }
 
-impl Picture {
-    /// As `make.py` draws it.
-    fn draw(&self) -> RgbImage {
-        RgbImage::from_fn(self.width, self.height, |x, y| {
-            Rgb([0, 1, 2].map(|c| {
-                let blocks = (x / 8 + 1) * (y / 8 + 3) * (37 + 11 * c);
-                (x * (3 + 2 * c) + y * (5 + c) + blocks + 57 * self.seed) as u8
-            }))
-        })
-    }
-}
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tensorflow").join(name)
+fn fixture(name: &str) -> std::path::PathBuf {
+    support::fixture(&format!("tensorflow/{name}"))
 }
 
 /// The score threshold of all fixtures.
@@ -44,8 +30,7 @@ const THRESHOLD: f32 = 0.3;
 
 /// The same classes in the same order, scores within 1e-4, boxes within 0.05 pixels.
 fn assert_parity(name: &str, family: &str) {
-    let golden = std::fs::read(fixture(&format!("{name}.json"))).expect("the fixture is there");
-    let golden: Golden = serde_json::from_slice(&golden).expect("make.py wrote it");
+    let golden: Golden = golden(&format!("tensorflow/{name}"));
     let detector =
         Detector::load(&fixture(&format!("{name}.pb")), &LoadOptions::default()).expect("a sound graph");
     let info = detector.info();
@@ -53,38 +38,18 @@ fn assert_parity(name: &str, family: &str) {
     assert_eq!(info.name, name);
     assert_eq!((info.input_height, info.input_width), golden.input);
     assert_eq!(info.classes.len(), golden.classes);
-    let (mut score_error, mut box_error, mut count) = (0.0f32, 0.0f32, 0);
-    for picture in &golden.pictures {
-        let found = &detector.detect(&[picture.draw()]).expect("a picture with pixels")[0];
-        let case = format!("{name}, {}x{}", picture.width, picture.height);
+    let (mut errors, mut count) = (Errors::new(), 0);
+    for &Picture { width, height, seed, ref detections } in &golden.pictures {
+        let found = &detector.detect(&[picture(width, height, seed)]).expect("a picture with pixels")[0];
         // Rounding decides whether a score at the threshold counts; it suppresses nothing with a better one.
         let counts = |score: f32| score > THRESHOLD + 1e-4;
         let found: Vec<_> = found.iter().filter(|found| counts(found.score)).collect();
-        let expected: Vec<_> = picture.detections.iter().filter(|expected| counts(expected.1)).collect();
-        let classes: Vec<u32> = found.iter().map(|found| found.class_id).collect();
-        assert_eq!(classes, expected.iter().map(|expected| expected.0).collect::<Vec<u32>>(), "{case}");
-        for (found, expected) in found.iter().zip(expected) {
-            let difference = (found.score - expected.1).abs();
-            assert!(difference <= 1e-4, "{case}: {found:?} instead of {expected:?}");
-            score_error = score_error.max(difference);
-            let sides = [
-                (found.bbox.x_min, expected.2),
-                (found.bbox.y_min, expected.3),
-                (found.bbox.x_max, expected.4),
-                (found.bbox.y_max, expected.5),
-            ];
-            for (found_side, expected_side) in sides {
-                let difference = (found_side - expected_side).abs();
-                assert!(difference <= 0.05, "{case}: {found:?} instead of {expected:?}");
-                box_error = box_error.max(difference);
-            }
-        }
+        let expected: Vec<_> = detections.iter().filter(|expected| counts(expected.1)).collect();
+        errors.add(&format!("{name}, {width}x{height}"), &found, &expected, 1e-4);
         count += found.len();
     }
     assert!(count > 20, "{name}: only {count} detections");
-    println!(
-        "{name}: {count} detections, scores within {score_error:.1e}, boxes within {box_error:.1e} pixels"
-    );
+    println!("{name}: {count} detections, {errors:?}");
 }
 
 #[test]
