@@ -1,6 +1,8 @@
 //! An image as one file: the OCI image layout, with the manifest of `docker save` beside it, so that engines from before
 //! the layout load it too.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -24,17 +26,17 @@ pub(super) struct Content<'a> {
 }
 
 /// The file of an image.
-pub(super) fn write(recipe: &Recipe, content: &Content<'_>) -> Vec<u8> {
-    let mut blobs: Vec<(String, Vec<u8>)> = Vec::new();
-    let mut blob = |bytes: Vec<u8>| {
+pub(super) fn write<'a>(recipe: &Recipe, content: &'a Content<'_>) -> Vec<u8> {
+    let mut blobs: Vec<(String, Cow<'a, [u8]>)> = Vec::new();
+    let mut blob = |bytes: Cow<'a, [u8]>| {
         let digest = hex(&Sha256::digest(&bytes));
         let size = bytes.len();
         blobs.push((digest.clone(), bytes));
         (digest, size)
     };
-    let layers: Vec<_> = content.layers.iter().map(|(_, bytes)| blob(bytes.clone())).collect();
+    let layers: Vec<_> = content.layers.iter().map(|(_, bytes)| blob(bytes.into())).collect();
     let config = config(recipe, content, layers.iter().map(|(digest, _)| digest.as_str()));
-    let (config, config_size) = blob(bytes(&config));
+    let (config, config_size) = blob(bytes(&config).into());
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -44,7 +46,7 @@ pub(super) fn write(recipe: &Recipe, content: &Content<'_>) -> Vec<u8> {
             .map(|(digest, size)| descriptor("application/vnd.oci.image.layer.v1.tar", digest, *size))
             .collect::<Vec<_>>(),
     });
-    let (manifest, manifest_size) = blob(bytes(&manifest));
+    let (manifest, manifest_size) = blob(bytes(&manifest).into());
     let manifests: Vec<Value> = content
         .names
         .iter()

@@ -1,19 +1,17 @@
-//! A container engine that images are handed to: through its client, wherever that finds it.
+//! A container engine: through its client, wherever that finds it.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 /// The client.
-const CLIENT: &str = "docker";
+pub const CLIENT: &str = "docker";
 
 /// Whether an engine answers.
 pub(super) fn answers() -> bool {
-    let mut command = Command::new(CLIENT);
-    command.args(["version", "--format", "{{.Server.Version}}"]);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
+    client(&["version"]).is_ok()
 }
 
 /// Hands it the image in the file `path`.
@@ -22,11 +20,24 @@ pub(super) fn answers() -> bool {
 ///
 /// The client is not there, or the engine does not take the image.
 pub(super) fn load(path: &Path) -> Result<()> {
-    let mut command = Command::new(CLIENT);
-    command.args(["load", "--quiet", "--input"]).arg(path).stdin(Stdio::null());
-    let output = command.output().context("cannot run docker: its package is docker.io")?;
+    client(&[OsStr::new("load"), OsStr::new("--quiet"), OsStr::new("--input"), path.as_os_str()]).map(drop)
+}
+
+/// Runs the client with these arguments and gives what it printed.
+///
+/// # Errors
+///
+/// The client is not there, or the engine refuses: its words.
+pub fn client(arguments: &[impl AsRef<OsStr>]) -> Result<String> {
+    let output = Command::new(CLIENT)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot run docker (package docker.io)")?;
     if !output.status.success() {
-        bail!("docker load {}: {}", path.display(), String::from_utf8_lossy(&output.stderr).trim());
+        let words: Vec<_> =
+            arguments.iter().map(|argument| argument.as_ref().display().to_string()).collect();
+        bail!("`{CLIENT} {}` failed: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

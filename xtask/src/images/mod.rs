@@ -12,13 +12,13 @@
 //! - `sbom`: what is in an image
 //! - `engine`: handing images to an engine
 //! - [`mod@dockerfile`]: the same for `docker build`
-//! - [`mod@architecture`] knows the processors
+//! - `architecture`: processors
 
 pub mod architecture;
 mod archive;
 pub mod dockerfile;
 mod elf;
-mod engine;
+pub mod engine;
 mod programs;
 mod recipe;
 mod sbom;
@@ -121,15 +121,11 @@ fn load(files: &[PathBuf], load: Load) -> Result<()> {
 
 /// The recipes of these names, with or without `sluice-`; all if none are given.
 fn wanted(names: &[String]) -> Result<Vec<&'static Recipe>> {
-    let known =
-        |name: &String| RECIPES.iter().any(|recipe| [recipe.name, recipe.target()].contains(&name.as_str()));
-    if let Some(unknown) = names.iter().find(|name| !known(name)) {
+    if let Some(unknown) = names.iter().find(|name| !RECIPES.iter().any(|recipe| recipe.is_called(name))) {
         let targets: Vec<_> = RECIPES.iter().map(Recipe::target).collect();
         bail!("--only {unknown}: there is no such image; there are {}", targets.join(", "));
     }
-    let is_wanted = |recipe: &&Recipe| {
-        names.is_empty() || names.iter().any(|name| [recipe.name, recipe.target()].contains(&name.as_str()))
-    };
+    let is_wanted = |recipe: &&Recipe| names.is_empty() || names.iter().any(|name| recipe.is_called(name));
     Ok(RECIPES.iter().filter(is_wanted).collect())
 }
 

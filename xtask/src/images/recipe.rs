@@ -182,6 +182,11 @@ impl Recipe {
         self.name.rsplit('-').next().unwrap_or(self.name)
     }
 
+    /// Whether `name` is its name, with or without `sluice-`.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        [self.name, self.target()].contains(&name)
+    }
+
     /// Where its program is.
     pub(super) fn program_path(&self) -> String {
         format!("/usr/bin/{}", self.package)

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::chown;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::network::BRIDGE;
 use super::rest::Lock;
 use crate::cli::{Images, Load};
+use crate::images::engine::{self, CLIENT};
 use crate::images::{self, USER};
 use crate::workspace::Workspace;
 
@@ -40,7 +41,8 @@ pub struct Made {
 ///
 /// No engine answers, or an image cannot be made or loaded.
 pub fn load_images(workspace: &Workspace) -> Result<()> {
-    docker(&["version"]).context("no Docker engine answers: start it, or leave out --runtime docker")?;
+    engine::client(&["version"])
+        .context("no Docker engine answers: start it, or leave out --runtime docker")?;
     let options = Images {
         arch: None,
         only: ["cloud", "camera", "edge"].map(str::to_owned).to_vec(),
@@ -60,13 +62,13 @@ pub fn load_images(workspace: &Workspace) -> Result<()> {
 /// A name is taken, or the engine refuses.
 pub fn create_network(lock: &mut Lock, cidr: &str, gateway: Ipv4Addr) -> Result<()> {
     for name in [CLOUD, CAMERA, EDGE] {
-        if docker(&["container", "inspect", name]).is_ok() {
+        if engine::client(&["container", "inspect", name]).is_ok() {
             bail!(
                 "the container {name} exists and is not from run-all: `docker rm --force {name}` removes it"
             );
         }
     }
-    if docker(&["network", "inspect", NETWORK]).is_ok() {
+    if engine::client(&["network", "inspect", NETWORK]).is_ok() {
         bail!(
             "Docker's network {NETWORK} exists and is not from run-all: `docker network rm {NETWORK}` removes it"
         );
@@ -75,7 +77,7 @@ pub fn create_network(lock: &mut Lock, cidr: &str, gateway: Ipv4Addr) -> Result<
     lock.record(|rest| rest.docker = Some(Made { containers, network: NETWORK.into() }))?;
     let bridge = format!("com.docker.network.bridge.name={BRIDGE}");
     let gateway = gateway.to_string();
-    docker(&[
+    engine::client(&[
         "network",
         "create",
         "--driver",
@@ -100,10 +102,10 @@ impl Made {
     pub fn remove(&self) -> Result<()> {
         for container in &self.containers {
             // Most have gone by themselves.
-            docker(&["rm", "--force", "--volumes", container]).ok();
+            engine::client(&["rm", "--force", "--volumes", container]).ok();
         }
-        if docker(&["network", "inspect", &self.network]).is_ok() {
-            docker(&["network", "rm", &self.network])
+        if engine::client(&["network", "inspect", &self.network]).is_ok() {
+            engine::client(&["network", "rm", &self.network])
                 .with_context(|| format!("Docker's network {} stays", self.network))?;
         }
         Ok(())
@@ -121,7 +123,7 @@ pub struct Container {
 impl Container {
     /// A container of `image` without any privilege.
     pub fn new(name: &str, network: &str, image: &'static str) -> Self {
-        let mut command = Command::new("docker");
+        let mut command = Command::new(CLIENT);
         command.args([
             "run",
             "--rm",
@@ -177,19 +179,6 @@ impl Container {
         self.command.arg(self.image).args(self.arguments);
         self.command
     }
-}
-
-/// Runs `docker` with `arguments` and gives what it printed.
-fn docker(arguments: &[&str]) -> Result<String> {
-    let output = Command::new("docker")
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .context("cannot run docker (package docker.io)")?;
-    if !output.status.success() {
-        bail!("`docker {}` failed: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]
