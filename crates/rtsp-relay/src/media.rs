@@ -1,4 +1,5 @@
-//! What every viewer's media is made of: a source that the relay feeds, and the payloader behind it.
+//! What every viewer's media is made of: a source that the relay feeds, and the payloader behind it; and the form of what it
+//! is fed with.
 
 use gst::prelude::*;
 use gst_rtsp_server::prelude::*;
@@ -12,6 +13,11 @@ pub(crate) fn launch(config_interval: u32) -> String {
         "( appsrc name=source format=time is-live=true \
          ! rtph264pay name=pay0 pt=96 config-interval={config_interval} aggregate-mode=zero-latency )"
     )
+}
+
+/// The form in which pictures are handled: access units of H.264 as byte streams.
+pub(crate) fn access_units() -> gst::Caps {
+    gst::Caps::builder("video/x-h264").field("stream-format", "byte-stream").field("alignment", "au").build()
 }
 
 /// The source of a media that was made from [`launch`].

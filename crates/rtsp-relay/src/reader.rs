@@ -8,6 +8,7 @@ use gst::ClockTime;
 use gst::prelude::*;
 
 use crate::clip::ClipErrorReason;
+use crate::media;
 
 /// How long to wait for the next access unit before looking whether reading has failed.
 const READ_POLL: ClockTime = ClockTime::from_mseconds(200);
@@ -28,16 +29,8 @@ impl Reader {
         let source = make("filesrc").property("location", path).build()?;
         let demux = make("qtdemux").build()?;
         let parse = make("h264parse").property("config-interval", -1).build()?;
-        let sink = gst_app::AppSink::builder()
-            .caps(
-                &gst::Caps::builder("video/x-h264")
-                    .field("stream-format", "byte-stream")
-                    .field("alignment", "au")
-                    .build(),
-            )
-            .sync(false)
-            .max_buffers(64)
-            .build();
+        let sink =
+            gst_app::AppSink::builder().caps(&media::access_units()).sync(false).max_buffers(64).build();
         pipeline.add_many([&source, &demux, &parse, sink.upcast_ref()])?;
         gst::Element::link_many([&source, &demux])?;
         parse.link(&sink)?;

@@ -8,7 +8,7 @@ use gst_rtsp_server::gst_sdp::{SDPMediaRef, SDPMessageRef};
 use gst_rtsp_server::prelude::*;
 
 use super::stream::{Picture, Stream};
-use crate::misp;
+use crate::{media, misp};
 
 /// How long the packets of a push over UDP may wait for late ones, in milliseconds.
 pub(crate) const RECEIVE_LATENCY_MS: u32 = 200;
@@ -96,12 +96,7 @@ fn depayloader(stream: &Arc<Stream>, bin: &gst::Bin) -> Result<gst::Element, gst
         Ok(gst::FlowSuccess::Ok)
     });
     let sink = gst_app::AppSink::builder()
-        .caps(
-            &gst::Caps::builder("video/x-h264")
-                .field("stream-format", "byte-stream")
-                .field("alignment", "au")
-                .build(),
-        )
+        .caps(&media::access_units())
         .sync(false)
         .async_(false)
         .enable_last_sample(false)
