@@ -7,7 +7,7 @@ mod support;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use rtsp_relay::clip::Clip;
 use rtsp_relay::push::PushLimits;
 use rtsp_relay::relay::Stopper;
 use rtsp_relay::{Relay, plugins};
-use support::{LONG, Viewer, make_clip, nal_units, slices};
+use support::{LONG, Process, Viewer, make_clip, nal_units, slices};
 
 /// Where in `clip` each of the `received` pictures is.
 fn positions(clip: &Clip, received: &[Vec<u8>]) -> Vec<usize> {
@@ -124,12 +124,12 @@ impl Drop for Server {
 
 const LIMITS: PushLimits = PushLimits { streams: 4, silence: Duration::from_secs(20) };
 
-/// A process that pushes; killed when dropped.
-struct Publisher(Child);
+/// A process that pushes.
+struct Publisher(Process);
 
 impl Publisher {
     fn start(command: &mut Command) -> Self {
-        Self(command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
+        Self(Process(command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()))
     }
 
     /// ffmpeg that pushes `clip` for ever as it is.
@@ -141,26 +141,18 @@ impl Publisher {
     }
 
     fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.0.id().try_into().unwrap()), signal).unwrap();
+        kill(Pid::from_raw(self.0.0.id().try_into().unwrap()), signal).unwrap();
     }
 
     /// Waits for it to fail; returns what it said.
     fn fails(mut self) -> String {
         let start = Instant::now();
-        while self.0.try_wait().unwrap().is_none() {
+        while self.0.0.try_wait().unwrap().is_none() {
             assert!(start.elapsed() < LONG, "the publisher has not ended");
             std::thread::sleep(Duration::from_millis(20));
         }
-        assert!(!self.0.wait().unwrap().success());
-        std::io::read_to_string(self.0.stderr.take().unwrap()).unwrap()
-    }
-}
-
-impl Drop for Publisher {
-    fn drop(&mut self) {
-        // Already gone is as good as killed.
-        let _ = self.0.kill();
-        self.0.wait().unwrap();
+        assert!(!self.0.0.wait().unwrap().success());
+        std::io::read_to_string(self.0.0.stderr.take().unwrap()).unwrap()
     }
 }
 
@@ -376,14 +368,14 @@ fn a_relay_that_was_not_told_to_take_pushes_takes_none() {
 fn the_program_stops_cleanly_amid_a_push() {
     let dir = tempfile::tempdir().unwrap();
     let clip = clip(dir.path());
-    let mut relay = Command::new(env!("CARGO_BIN_EXE_rtsp-relay"))
+    let relay = Command::new(env!("CARGO_BIN_EXE_rtsp-relay"))
         .args(["--accept-push", "--listen", "127.0.0.1:0"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+        .spawn();
+    let mut relay = Process(relay.unwrap());
     let mut line = String::new();
-    let mut stdout = BufReader::new(relay.stdout.take().unwrap());
+    let mut stdout = BufReader::new(relay.0.stdout.take().unwrap());
     stdout.read_line(&mut line).unwrap();
     let url = format!("{}video1", line.trim().strip_prefix("ready ").unwrap());
     let address = url.strip_prefix("rtsp://").unwrap().strip_suffix("/video1").unwrap().parse().unwrap();
@@ -395,7 +387,7 @@ fn the_program_stops_cleanly_amid_a_push() {
     }
     let viewer = Viewer::open(&url, "tcp");
     assert!(!positions(&clip, &[viewer.picture()]).is_empty());
-    kill(Pid::from_raw(relay.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    kill(Pid::from_raw(relay.0.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     wait_for_end(&viewer);
-    assert_eq!(relay.wait().unwrap().code(), Some(0));
+    assert_eq!(relay.0.wait().unwrap().code(), Some(0));
 }

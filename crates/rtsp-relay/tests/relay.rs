@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rtsp_relay::clip::Clip;
 use rtsp_relay::path::StreamPath;
 use rtsp_relay::{Relay, misp, plugins};
-use support::{Viewer, make, make_clip, slices};
+use support::{Process, Viewer, make, make_clip, slices};
 
 const FPS: u64 = 25;
 
@@ -141,9 +141,9 @@ fn the_program_says_when_it_is_ready_and_stops_cleanly() {
             .stdout(Stdio::piped());
         program
     };
-    let mut running = program().args(["--listen", "127.0.0.1:0"]).spawn().unwrap();
+    let mut running = Process(program().args(["--listen", "127.0.0.1:0"]).spawn().unwrap());
     let mut line = String::new();
-    let mut stdout = std::io::BufReader::new(running.stdout.take().unwrap());
+    let mut stdout = std::io::BufReader::new(running.0.stdout.take().unwrap());
     std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
     let url = line.trim().strip_prefix("ready ").unwrap().to_owned();
     assert!(receive(&url, "tcp", Duration::from_millis(200)).len() > 2);
@@ -163,9 +163,9 @@ fn the_program_says_when_it_is_ready_and_stops_cleanly() {
     assert_eq!(foreign.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&foreign.stderr).contains("192.0.2.1 is not an address of this machine"));
 
-    let pid = nix::unistd::Pid::from_raw(running.id().try_into().unwrap());
+    let pid = nix::unistd::Pid::from_raw(running.0.id().try_into().unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-    assert_eq!(running.wait().unwrap().code(), Some(0));
+    assert_eq!(running.0.wait().unwrap().code(), Some(0));
     let gone = health();
     assert_eq!(gone.status.code(), Some(1), "{gone:?}");
     assert!(String::from_utf8_lossy(&gone.stderr).contains(address), "{gone:?}");

@@ -1,6 +1,7 @@
 //! Clips and viewers, for the tests of this crate.
 
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
@@ -100,5 +101,16 @@ impl Viewer {
 impl Drop for Viewer {
     fn drop(&mut self) {
         self.pipeline.set_state(gst::State::Null).unwrap();
+    }
+}
+
+/// A running program; killed when dropped, so that it does not outlive a test that fails.
+pub(crate) struct Process(pub(crate) Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Already gone is as good as killed.
+        let _ = self.0.kill();
+        self.0.wait().unwrap();
     }
 }
