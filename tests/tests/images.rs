@@ -290,10 +290,14 @@ fn the_shapers_image_holds_one_container_and_no_other() -> Result<()> {
 
     docker.client(&["restart", "--time=0", "held"])?;
     held.received(SOON)?;
+    // What was sent before the limit bit has to be sent again first.
+    may_not_be_lifted("restarted")?;
     is_held("restarted")?;
     docker.client(&["rm", "--force", "held"])?;
     held.run()?;
     held.received(SOON)?;
+    // What was sent before the limit bit has to be sent again first.
+    may_not_be_lifted("recreated")?;
     is_held("recreated")?;
     docker.client(&["rename", "held", "another"])?;
     is_held("renamed")?;
