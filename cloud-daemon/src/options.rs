@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use detector::{DeviceKind, LoadOptions};
+use detector::{DeviceKind, LoadOptions, Precision};
 use model_source::SourceOptions;
 
 use crate::server::Settings;
@@ -64,6 +64,11 @@ pub struct Options {
     /// 2.3 times the plain weights, at most half of what the control group allows].
     #[arg(long, value_name = "MB")]
     weights_memory: Option<usize>,
+
+    /// How exactly the model computes: f32 or int8 [default: int8 where the model file is made for it, by `detect convert
+    /// --int8`, and runs on the processor; f32 elsewhere].
+    #[arg(long, value_name = "NAME")]
+    precision: Option<Precision>,
 
     /// Where the model runs: cpu, cuda or cuda:N.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
@@ -132,6 +137,7 @@ impl Options {
                 device: self.device.0,
                 input: self.input_shape.0.map(|shape| (shape.height, shape.width)),
                 threads: self.threads,
+                precision: self.precision,
                 weights_memory: self.weights_memory.map(|megabytes| megabytes.saturating_mul(1_000_000)),
                 classes: Some(self.classes.clone()).filter(|names| names.iter().any(|name| !name.is_empty())),
                 ..LoadOptions::default()

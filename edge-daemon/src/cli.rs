@@ -5,7 +5,7 @@ mod environment;
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use detector::DeviceKind;
+use detector::{DeviceKind, Precision};
 use model_source::SourceOptions;
 
 use crate::{duration, http_url::HttpUrl, source::RtspTransport, uplink::Size};
@@ -76,6 +76,10 @@ pub struct RunArgs {
     /// (default: 2.3 times the plain weights, at most half of what the control group allows).
     #[arg(long, value_name = "MB")]
     pub weights_memory: Option<usize>,
+    /// How exactly the little model computes: f32 or int8 (default: int8 where the model file is made for it, by `detect
+    /// convert --int8`, and runs on the processor; f32 elsewhere).
+    #[arg(long, value_name = "NAME")]
+    pub precision: Option<Precision>,
 
     /// The cloud, for example http://10.0.0.1:5000; in place of --big-model-ip and --big-model-port.
     #[arg(long, value_name = "URL")]

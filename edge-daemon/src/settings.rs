@@ -89,6 +89,7 @@ impl Settings {
                 device: args.device,
                 input: args.input_shape,
                 threads: args.threads,
+                precision: args.precision,
                 weights_memory: args.weights_memory.map(|megabytes| megabytes.saturating_mul(1_000_000)),
                 classes: Some(args.classes.clone()).filter(|names| names.iter().any(|name| !name.is_empty())),
                 ..LoadOptions::default()

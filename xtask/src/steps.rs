@@ -114,7 +114,9 @@ fn steps(workspace: &Workspace, quick: bool) -> Vec<Step<'_>> {
             "documentation",
             Box::new(|| {
                 let mut command = workspace.cargo();
-                command.args(["doc", "--release", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings");
+                command
+                    .args(["doc", "--release", "--workspace", "--no-deps"])
+                    .env("RUSTDOCFLAGS", "--deny warnings");
                 watched(command)
             }),
         ));

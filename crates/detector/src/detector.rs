@@ -9,10 +9,13 @@ use protocol::Detection;
 use protocol::infer::ModelInfo;
 
 use crate::decode::Decoder;
+#[cfg(feature = "detect")]
+use crate::executor::Head;
 use crate::executor::cpu::{self, InstructionSet, Profile};
 use crate::executor::{Engine, Executor, PictureMut};
 use crate::letterbox;
 use crate::model_file::{self, LoadError, ModelFile};
+use crate::precision::Precision;
 
 pub use check::CheckError;
 
@@ -46,6 +49,9 @@ pub struct LoadOptions {
     /// convolution has forms of its weights that take up to four times the memory and a third of the time. By default
     /// 2.3 times the plain weights, and no more than half of what the control group allows.
     pub weights_memory: Option<usize>,
+    /// How exactly the network computes; by default with bytes where the model file is made for that and the network runs on
+    /// the processor, and in single precision elsewhere.
+    pub precision: Option<Precision>,
     /// Lowest score of a detection, in `0..=1`, in place of the model file's.
     pub score_threshold: Option<f32>,
     /// Intersection over union above which the lower score of two boxes is dropped, in `0..=1`, in place of
@@ -92,11 +98,13 @@ impl Detector {
         let file = ModelFile::open(path)?;
         let contents = file.contents()?;
         let metadata = contents.metadata.clone().with_options(options)?;
+        let ranges = ranges(options, metadata.ranges.as_ref())?;
         let engine = match options.device {
             DeviceKind::Cpu => Engine::Cpu(cpu::Settings {
                 threads: options.threads,
                 weights: options.weights_memory,
                 instruction_set: options.instruction_set,
+                ranges,
             }),
             DeviceKind::CpuThroughCandle => Engine::Candle(Device::Cpu),
             DeviceKind::Cuda(index) => {
@@ -165,9 +173,45 @@ impl Detector {
         }
     }
 
+    /// How exactly the network computes.
+    pub fn precision(&self) -> Precision {
+        match &self.network {
+            Executor::Cpu(program) if program.is_of_bytes() => Precision::Int8,
+            Executor::Cpu(_) | Executor::Candle(_) => Precision::F32,
+        }
+    }
+
+    /// Calls `see` with what each convolution of the network puts out for a picture, by its number; the network computes on the
+    /// processor in single precision.
+    #[cfg(feature = "detect")]
+    pub(crate) fn observe(&self, image: &RgbImage, see: &mut dyn FnMut(usize, &Head<'_>)) {
+        let mut fill = |_: usize, picture: PictureMut<'_>| {
+            letterbox::letterbox(self.decoder.family(), image, picture);
+        };
+        self.network.observe(&mut fill, see);
+    }
+
     /// The model's name, family, input size and classes.
     pub fn info(&self) -> &ModelInfo {
         &self.info
+    }
+}
+
+/// The ranges of activations as bytes, where these are wanted; the file's are `known`.
+fn ranges(options: &LoadOptions, known: Option<&Vec<[f32; 2]>>) -> Result<Option<Vec<[f32; 2]>>, LoadError> {
+    let error = |problem: &str| LoadError::Option { option: "precision", problem: problem.into() };
+    match (options.precision, options.device) {
+        (Some(Precision::F32), _) => Ok(None),
+        (None, DeviceKind::Cpu) => Ok(known.cloned()),
+        (None, _) => Ok(None),
+        (Some(Precision::Int8), DeviceKind::Cpu) => match known {
+            Some(ranges) => Ok(Some(ranges.clone())),
+            None => Err(error(
+                "int8 needs the ranges of the layers' outputs, which this model file lacks; `detect convert --int8 PICTURES` \
+                 makes a file that has them",
+            )),
+        },
+        (Some(Precision::Int8), _) => Err(error("int8 is for the processor; leave it or the device out")),
     }
 }
 

@@ -144,6 +144,8 @@
 //! ```
 
 #[cfg(feature = "detect")]
+mod calibration;
+#[cfg(feature = "detect")]
 pub mod command;
 mod decode;
 mod detector;
@@ -160,6 +162,7 @@ mod network;
 mod nms;
 #[cfg(feature = "picture")]
 pub mod picture;
+mod precision;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
@@ -168,3 +171,4 @@ pub use executor::cpu::{InstructionSet, LayerTime, Profile, UnknownInstructionSe
 pub use family::{Family, UnknownFamily};
 pub use memory::give_back_memory;
 pub use model_file::{LoadError, TensorProblem};
+pub use precision::{Precision, UnknownPrecision};

@@ -83,6 +83,7 @@ pub(crate) fn random_model(
         score_threshold: 0.3,
         iou_threshold: 0.4,
         max_boxes: 50,
+        ranges: None,
     };
     let mut random = Random(seed);
     let mut tensors = Tensors::new();

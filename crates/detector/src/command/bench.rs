@@ -25,6 +25,7 @@ struct Report {
     threads: Option<usize>,
     /// The processor's vector instructions; null on a GPU.
     instruction_set: Option<&'static str>,
+    precision: &'static str,
     runs: usize,
     /// Reading the model file and making it ready.
     load_ms: f64,
@@ -108,6 +109,7 @@ pub(super) fn run(options: &BenchOptions, interrupt: &Interrupt, output: &mut dy
         picture_width,
         threads: options.model.run.is_on_processor().then(|| options.model.run.threads()),
         instruction_set: detector.instruction_set().map(InstructionSet::name),
+        precision: detector.precision().name(),
         runs: times.len(),
         load_ms,
         least_ms: quantile(&times, 0.0),
@@ -142,7 +144,8 @@ fn write_text(report: &Report, output: &mut dyn Write) -> Result<()> {
     line("picture", &format_args!("{}x{}", report.picture_height, report.picture_width))?;
     match report.threads {
         Some(threads) => {
-            line("threads", &format_args!("{threads}, {}", report.instruction_set.unwrap_or_default()))?;
+            let set = report.instruction_set.unwrap_or_default();
+            line("threads", &format_args!("{threads}, {set}, {}", report.precision))?;
         }
         None => line("device", &"GPU")?,
     }

@@ -2,22 +2,19 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use protocol::Detection;
 use serde::Serialize;
 
 use super::options::EvaluateOptions;
+use super::progress::Progress;
 use super::{Interrupt, output_file, picture_file, plot};
-use crate::Detector;
 use crate::evaluate::coco::{self, Dataset};
 use crate::evaluate::{Sample, Summary, summary};
-
-/// Between two lines of progress.
-const PROGRESS: Duration = Duration::from_secs(2);
+use crate::{Detector, LoadOptions, Precision};
 
 /// `docs/schema/detect-evaluate.schema.json`.
 #[derive(Debug, Serialize)]
@@ -27,11 +24,22 @@ struct Report<'a> {
     detections: usize,
     map50: Option<f64>,
     map50_95: Option<f64>,
+    /// How exactly the model computed; null where its detections were given.
+    precision: Option<&'static str>,
+    /// The same model on the same pictures in single precision, where it computed less exactly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    f32: Option<Single>,
     classes: Vec<Class<'a>>,
     /// Classes of the labels that the model does not have.
     classes_unknown_to_model: Vec<&'a str>,
     /// Classes of the model that the labels do not have; what is found of them does not count.
     classes_without_labels: Vec<&'a str>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Single {
+    map50: Option<f64>,
+    map50_95: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,7 +58,7 @@ pub(super) fn run(options: &EvaluateOptions, interrupt: &Interrupt, output: &mut
     ensure!(!dataset.images.is_empty(), "labels {}: there are no images in it", labels.display());
     // The order in which the reference ranks equal scores.
     dataset.images.sort_by_key(|image| image.id);
-    let (found, model_classes) = match (&options.detections, &options.model, &options.images) {
+    let (found, judged) = match (&options.detections, &options.model, &options.images) {
         (Some(path), ..) => {
             let json =
                 fs::read(path).with_context(|| format!("cannot read detections {}", path.display()))?;
@@ -61,30 +69,53 @@ pub(super) fn run(options: &EvaluateOptions, interrupt: &Interrupt, output: &mut
         (None, Some(model), Some(directory)) => {
             let load = options.run.load_options(Some(options.score_threshold));
             let detector = Detector::load(model, &load)?;
-            let found = detect(&detector, &dataset, directory, options.pixels.max_pixels, interrupt)?;
-            (found, Some(detector.info().classes.clone()))
+            let max_pixels = options.pixels.max_pixels;
+            let found = detect(&detector, &dataset, directory, max_pixels, interrupt)?;
+            let precision = detector.precision();
+            let single = if precision == Precision::F32 {
+                None
+            } else {
+                let load = LoadOptions { precision: Some(Precision::F32), ..load };
+                let detector = Detector::load(model, &load)?;
+                let found = detect(&detector, &dataset, directory, max_pixels, interrupt)?;
+                let summary = judge(&dataset, &found);
+                Some(Single { map50: summary.map50, map50_95: summary.map50_95 })
+            };
+            (found, Some(Judged { classes: detector.info().classes.clone(), precision, single }))
         }
         _ => bail!("give either --detections, or --model and the directory of the pictures"),
     };
     if let Some(path) = &options.write_detections {
         output_file::write(path, &coco::detections_to_json(&found, &dataset)?, interrupt)?;
     }
-    let samples: Vec<Sample<'_>> = dataset
-        .images
-        .iter()
-        .zip(&found)
-        .map(|(image, detections)| Sample { objects: &image.objects, detections })
-        .collect();
-    let summary = summary(&dataset.classes, &samples);
+    let summary = judge(&dataset, &found);
     if let Some(path) = &options.plot {
         output_file::write(path, plot::svg(&summary).as_bytes(), interrupt)?;
     }
-    let report = report(&dataset, &found, &summary, model_classes.as_deref());
+    let report = report(&dataset, &found, &summary, judged.as_ref());
     if options.json {
         Ok(writeln!(output, "{}", serde_json::to_string_pretty(&report)?)?)
     } else {
         write_text(&report, output)
     }
+}
+
+/// What a model's detections are judged by.
+fn judge(dataset: &Dataset, found: &[Vec<Detection>]) -> Summary {
+    let samples: Vec<Sample<'_>> = dataset
+        .images
+        .iter()
+        .zip(found)
+        .map(|(image, detections)| Sample { objects: &image.objects, detections })
+        .collect();
+    summary(&dataset.classes, &samples)
+}
+
+/// The model that was judged.
+struct Judged {
+    classes: Vec<String>,
+    precision: Precision,
+    single: Option<Single>,
 }
 
 /// What the model finds in each image of the labels, in their order.
@@ -111,13 +142,10 @@ fn detect(
         );
     }
     let mut found = Vec::with_capacity(dataset.images.len());
-    let mut shown = Instant::now();
+    let mut progress = Progress::new(dataset.images.len(), "pictures");
     for image in &dataset.images {
         interrupt.check()?;
-        if shown.elapsed() >= PROGRESS && std::io::stderr().is_terminal() {
-            eprintln!("{} of {} pictures", found.len(), dataset.images.len());
-            shown = Instant::now();
-        }
+        progress.step();
         let path = directory.join(&image.file_name);
         let picture = picture_file::read(&path, max_pixels)?;
         let (width, height) = picture.dimensions();
@@ -138,8 +166,9 @@ fn report<'a>(
     dataset: &'a Dataset,
     found: &[Vec<Detection>],
     summary: &'a Summary,
-    model_classes: Option<&'a [String]>,
+    judged: Option<&'a Judged>,
 ) -> Report<'a> {
+    let model_classes = judged.map(|model| model.classes.as_slice());
     let labelled: HashSet<&str> = dataset.classes.iter().map(String::as_str).collect();
     let model: Option<HashSet<&str>> =
         model_classes.map(|classes| classes.iter().map(String::as_str).collect());
@@ -150,6 +179,8 @@ fn report<'a>(
         detections: found.iter().map(Vec::len).sum(),
         map50: summary.map50,
         map50_95: summary.map50_95,
+        precision: judged.map(|model| model.precision.name()),
+        f32: judged.and_then(|model| model.single),
         classes: summary
             .classes
             .iter()
@@ -181,6 +212,21 @@ fn write_text(report: &Report<'_>, output: &mut dyn Write) -> Result<()> {
     let (map50, map50_95) = (figure(report.map50), figure(report.map50_95));
     writeln!(output, "{:longest$}  {:7}  {map50:>6}  {map50_95:>9}", "mean", report.objects)?;
     writeln!(output, "{} pictures, {} detections", report.images, report.detections)?;
+    if let (Some(precision), Some(single)) = (report.precision, report.f32) {
+        let cost = |value: Option<f64>, single: Option<f64>| {
+            value
+                .zip(single)
+                .map_or_else(|| "-".to_owned(), |(value, single)| format!("{:+.4}", value - single))
+        };
+        writeln!(
+            output,
+            "{precision} instead of f32 ({}, {}) changes AP@.5 by {} and AP@.5:.95 by {}",
+            figure(single.map50),
+            figure(single.map50_95),
+            cost(report.map50, single.map50),
+            cost(report.map50_95, single.map50_95)
+        )?;
+    }
     for (classes, what) in [
         (&report.classes_unknown_to_model, "in the labels, unknown to the model"),
         (&report.classes_without_labels, "known to the model, not in the labels and left out"),

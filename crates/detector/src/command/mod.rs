@@ -6,7 +6,7 @@
 //! - `image`, `video`, `info`, `convert`, `evaluate`, `bench`: one subcommand each.
 //! - `picture_file`: a file to a picture; `video_file`, `y4m`: a video to pictures.
 //! - `finding`, `lines`, `drawn`: detections of a picture, written and drawn; `output_file`: files that are whole or not there.
-//! - `plot`: precision-recall curves as SVG.
+//! - `plot`: precision-recall curves as SVG; `progress`: how far a long command has come.
 //! - [`Interrupt`]: Ctrl-C, acted upon where the work can stop.
 
 mod bench;
@@ -22,6 +22,7 @@ mod options;
 mod output_file;
 mod picture_file;
 mod plot;
+mod progress;
 mod video;
 mod video_file;
 mod y4m;

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use crate::{Detector, DeviceKind, InstructionSet, LoadError, LoadOptions};
+use crate::{Detector, DeviceKind, InstructionSet, LoadError, LoadOptions, Precision};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed (with several pictures: at least one of them), 2 bad usage, 130 stopped by Ctrl-C.
@@ -97,6 +97,19 @@ pub(super) struct ConvertOptions {
     /// Stores convolution weights in 16 bits: half the size. Biases and batch norms stay as they are.
     #[arg(long)]
     pub(super) f16: bool,
+
+    /// Stores convolution weights in 8 bits, a quarter of the size, and with them what the layers put out on the pictures in
+    /// this directory, so that the model also computes in 8 bits. A few hundred pictures like those that the model will see
+    /// are enough.
+    #[arg(long, value_name = "PICTURES", conflicts_with = "f16")]
+    pub(super) int8: Option<PathBuf>,
+
+    /// The most pictures of the directory that are looked at, evenly spread over their names' order.
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..), requires = "int8")]
+    pub(super) pictures: u32,
+
+    #[command(flatten)]
+    pub(super) pixels: PixelOptions,
 }
 
 /// Measures average precision against labelled pictures, as pycocotools does.
@@ -241,6 +254,11 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "MB")]
     weights_memory: Option<usize>,
 
+    /// How exactly the model computes: f32 or int8 [default: int8 where the model file is made for it, by `convert
+    /// --int8`, and runs on the processor; f32 elsewhere].
+    #[arg(long, value_name = "NAME")]
+    precision: Option<Precision>,
+
     /// Where the model runs: cpu, cuda or cuda:N.
     #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = device)]
     device: DeviceKind,
@@ -256,6 +274,7 @@ impl RunOptions {
             threads: self.threads,
             instruction_set: self.instruction_set,
             weights_memory: self.weights_memory.map(|megabytes| megabytes.saturating_mul(1_000_000)),
+            precision: self.precision,
             score_threshold,
             iou_threshold: self.iou_threshold,
         }

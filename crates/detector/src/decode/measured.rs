@@ -79,6 +79,7 @@ mod tests {
             score_threshold: 0.3,
             iou_threshold: 0.4,
             max_boxes,
+            ranges: None,
         })
     }
 

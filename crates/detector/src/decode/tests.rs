@@ -31,6 +31,7 @@ fn decoder(family: Family, input: (usize, usize), classes: usize) -> Decoder {
         score_threshold: 0.3,
         iou_threshold: 0.4,
         max_boxes: 3,
+        ranges: None,
     })
 }
 

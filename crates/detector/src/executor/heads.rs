@@ -33,6 +33,16 @@ impl<'a> Head<'a> {
         self.size
     }
 
+    /// All values, in the order channel, row, column.
+    #[cfg(feature = "detect")]
+    pub(crate) fn values(&self) -> impl Iterator<Item = f32> + use<'a> {
+        let (head, (rows, columns)) = (*self, self.size);
+        (0..head.channels).flat_map(move |channel| {
+            let plane = head.plane(channel);
+            (0..rows).flat_map(move |row| (0..columns).map(move |column| plane.get(row, column)))
+        })
+    }
+
     /// The values of a channel.
     pub(crate) fn plane(&self, channel: usize) -> Plane<'a> {
         let first = self.first + channel / self.lanes * self.block + channel % self.lanes;

@@ -79,6 +79,19 @@ impl Executor {
         }
     }
 
+    /// Runs the network, which computes on the processor in single precision, on one picture, and calls `see` with the output
+    /// of each convolution by its number. A device's is not seen.
+    #[cfg(feature = "detect")]
+    pub(crate) fn observe(
+        &self,
+        fill: &mut dyn FnMut(usize, PictureMut<'_>),
+        see: &mut dyn FnMut(usize, &Head<'_>),
+    ) {
+        if let Self::Cpu(program) = self {
+            program.observe(fill, see);
+        }
+    }
+
     /// The raw outputs, each `[batch, channels, rows, columns]`, of pictures `[batch, 3, height, width]` of RGB in
     /// `0..=1`.
     ///

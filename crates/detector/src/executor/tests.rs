@@ -3,7 +3,10 @@
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 
-use super::cpu::{Settings, tests::programs};
+use super::cpu::{
+    Settings,
+    tests::{programs, programs_of_bytes, rounded_weights, rounding},
+};
 use super::*;
 use crate::graph::{Activation, Geometry, NodeId, Norm, Op, Residual, Window};
 use crate::testing::Random;
@@ -49,8 +52,22 @@ fn activate(value: f64, activation: Activation) -> f64 {
     }
 }
 
-/// The definition of a graph, in `f64`.
+/// The definition of a graph, in `f64`: the values of its outputs.
 fn reference(graph: &Graph, picture: &Values, weights: &[Weights]) -> Vec<Values> {
+    outputs(graph, &layers(graph, picture, weights, &|_, value| value))
+}
+
+fn outputs(graph: &Graph, layers: &[Values]) -> Vec<Values> {
+    graph.outputs().iter().map(|output| layers[output.index()].clone()).collect()
+}
+
+/// The definition of a graph, in `f64`: the values of all layers, each rounded as soon as it is known.
+fn layers(
+    graph: &Graph,
+    picture: &Values,
+    weights: &[Weights],
+    rounded: &dyn Fn(usize, f64) -> f64,
+) -> Vec<Values> {
     let sizes = graph.sizes(picture.size).unwrap();
     let mut values: Vec<Values> = Vec::new();
     for (index, node) in graph.nodes().iter().enumerate() {
@@ -114,16 +131,44 @@ fn reference(graph: &Graph, picture: &Values, weights: &[Weights]) -> Vec<Values
                 Values { channels, size, values }
             }
         };
-        values.push(value);
+        let rounded = value.values.iter().map(|value| rounded(index, *value)).collect();
+        values.push(Values { values: rounded, ..value });
     }
-    graph.outputs().iter().map(|output| values[output.index()].clone()).collect()
+    values
 }
 
-/// A random graph with all kinds of layers; the same for the same numbers.
+/// A random graph with all kinds of layers; the same for the same numbers. Its outputs may be any layers, which others may
+/// read.
 fn random_graph(random: &mut Random, layers: usize) -> Graph {
-    fn below(random: &mut Random, end: usize) -> usize {
-        ((random.next() + 1.0) / 2.0 * end as f32) as usize % end
+    let (mut graph, nodes) = random_layers(random, layers);
+    for _ in 0..1 + below(random, 3) {
+        graph.output(nodes[below(random, nodes.len())]);
     }
+    graph.output(nodes[nodes.len() - 1]);
+    graph
+}
+
+/// A random graph whose outputs are convolutions of their own.
+fn random_graph_with_heads(random: &mut Random, layers: usize) -> Graph {
+    let (mut graph, nodes) = random_layers(random, layers);
+    let mut inputs: Vec<NodeId> =
+        (0..1 + below(random, 3)).map(|_| nodes[below(random, nodes.len())]).collect();
+    inputs.push(nodes[nodes.len() - 1]);
+    for input in inputs {
+        let mut spec = graph.convolutions()[0].clone();
+        let kernel = [1, 3][below(random, 2)];
+        spec.geometry = Geometry { in_channels: 0, out_channels: 1 + below(random, 70), kernel, stride: 1 };
+        let head = graph.conv(input, spec, None);
+        graph.output(head);
+    }
+    graph
+}
+
+fn below(random: &mut Random, end: usize) -> usize {
+    ((random.next() + 1.0) / 2.0 * end as f32) as usize % end
+}
+
+fn random_layers(random: &mut Random, layers: usize) -> (Graph, Vec<NodeId>) {
     let (mut graph, picture) = Graph::new();
     let conv = |graph: &mut Graph, random: &mut Random, input: NodeId, stride: usize| {
         let spec = ConvSpec {
@@ -183,11 +228,7 @@ fn random_graph(random: &mut Random, layers: usize) -> Graph {
         };
         nodes.push(next);
     }
-    for _ in 0..1 + below(random, 3) {
-        graph.output(nodes[below(random, nodes.len())].0);
-    }
-    graph.output(nodes[nodes.len() - 1].0);
-    graph
+    (graph, nodes.into_iter().map(|(node, _)| node).collect())
 }
 
 /// Weights that keep the values' size through the layers.
@@ -231,6 +272,52 @@ fn assert_same(what: &str, graph: &Graph, pictures: &[Values], weights: &[Weight
     }
 }
 
+/// Least and largest values of the convolutions' outputs.
+fn ranges(graph: &Graph, pictures: &[Values], weights: &[Weights]) -> Vec<[f32; 2]> {
+    let mut ranges = vec![[0.0f32; 2]; graph.convolutions().len()];
+    for picture in pictures {
+        let layers = layers(graph, picture, weights, &|_, value| value);
+        for (node, Values { values, .. }) in graph.nodes().iter().zip(&layers) {
+            if let Op::Conv { convolution, .. } = node.op {
+                ranges[convolution] = values.iter().fold(ranges[convolution], |[least, most], value| {
+                    [least.min(*value as f32), most.max(*value as f32)]
+                });
+            }
+        }
+    }
+    ranges
+}
+
+/// Fails unless the outputs are those of the definition with values rounded to bytes. Where a value lies in the middle
+/// between two bytes, it may become either, which later layers see.
+fn assert_same_bytes(
+    what: &str,
+    graph: &Graph,
+    pictures: &[Values],
+    weights: &[Weights],
+    ranges: &[[f32; 2]],
+    found: &[Tensor],
+) {
+    let (rounding, weights) = (rounding(graph, ranges), rounded_weights(graph, weights));
+    for (picture, values) in pictures.iter().enumerate() {
+        let expected = outputs(graph, &layers(graph, values, &weights, &rounding));
+        for (output, expected) in found.iter().zip(expected) {
+            let found = output.get(picture).unwrap();
+            assert_eq!(found.dims(), [expected.channels, expected.size.0, expected.size.1], "{what}");
+            let found = found.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let largest = expected.values.iter().fold(1e-3, |most: f64, value| most.max(value.abs()));
+            let differences: Vec<f64> = found
+                .iter()
+                .zip(&expected.values)
+                .map(|(found, expected)| (f64::from(*found) - expected).abs() / largest)
+                .collect();
+            let mean = differences.iter().sum::<f64>() / differences.len() as f64;
+            let most = differences.iter().copied().fold(0.0, f64::max);
+            assert!(mean <= 2e-3 && most <= 0.05, "{what}: differences of {mean} and at most {most}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
@@ -261,6 +348,26 @@ proptest! {
     }
 
     #[test]
+    fn bytes_compute_what_a_graph_says(
+        seed in any::<u64>(),
+        layers in 0..9usize,
+        quarters in (1..8usize, 1..8usize),
+        batch in 1..=3usize,
+        threads in 1..=3usize,
+    ) {
+        let mut random = Random(seed);
+        let graph = random_graph_with_heads(&mut random, layers);
+        let weights = random_weights(&mut random, &graph);
+        let size = (4 * quarters.0, 4 * quarters.1);
+        let pictures: Vec<Values> = (0..batch).map(|_| picture(&mut random, size)).collect();
+        let ranges = ranges(&graph, &pictures, &weights);
+        for (name, program) in programs_of_bytes(&graph, size, threads, &weights, &ranges) {
+            let outputs = program.forward(&tensor(&pictures)).unwrap();
+            assert_same_bytes(&name, &graph, &pictures, &weights, &ranges, &outputs);
+        }
+    }
+
+    #[test]
     fn a_single_convolution_of_any_size(
         seed in any::<u64>(),
         (in_channels, out_channels) in (1..70usize, 1..70usize),
@@ -284,6 +391,11 @@ proptest! {
         for (name, program) in programs(&graph, size, threads, &weights) {
             let outputs = program.forward(&tensor(&pictures)).unwrap();
             assert_same(&name, &graph, &pictures, &weights, &outputs);
+        }
+        let ranges = ranges(&graph, &pictures, &weights);
+        for (name, program) in programs_of_bytes(&graph, size, threads, &weights, &ranges) {
+            let outputs = program.forward(&tensor(&pictures)).unwrap();
+            assert_same_bytes(&name, &graph, &pictures, &weights, &ranges, &outputs);
         }
     }
 }

@@ -16,7 +16,7 @@ pub(crate) struct Description {
     pub(crate) convolutions: usize,
     /// Numbers in the tensors that these are read from.
     pub(crate) parameters: usize,
-    /// How those tensors are stored: `f16`, `f32` or both.
+    /// How those tensors are stored: some of `i8`, `f16` and `f32`.
     pub(crate) weights: Vec<&'static str>,
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn describe(path: &Path) -> Result<Description, LoadError> {
     let metadata = &contents.metadata;
     weights::check(path, &contents, metadata)?;
     let used: Vec<_> = weights::used(&contents, metadata);
-    let stored = [(Dtype::F16, "f16"), (Dtype::F32, "f32")];
+    let stored = [(Dtype::I8, "i8"), (Dtype::F16, "f16"), (Dtype::F32, "f32")];
     Ok(Description {
         bytes: file.len() as u64,
         convolutions: metadata.graph().convolutions().len(),

@@ -205,8 +205,8 @@ pub enum TensorProblem {
         /// The shape that the metadata calls for.
         expected: Vec<usize>,
     },
-    /// Its values are neither `f16` nor `f32`.
-    #[error("{name} holds {found:?} instead of F16 or F32")]
+    /// Its values are neither `f16` nor `f32`, nor weights of `i8`.
+    #[error("{name} holds {found:?} instead of F16, F32 or, for weights of convolutions, I8")]
     Type {
         /// The tensor's name.
         name: String,

@@ -20,6 +20,9 @@ use values::Values;
 const FORMAT: &str = "sluice-detector";
 const VERSION: &str = "1";
 
+/// The key of [`Metadata::ranges`].
+const RANGES: &str = "activation_ranges";
+
 /// The description of a model, every value within its bounds.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Metadata {
@@ -35,6 +38,9 @@ pub(crate) struct Metadata {
     pub(crate) iou_threshold: f32,
     /// Most detections of one class in one picture.
     pub(crate) max_boxes: usize,
+    /// Least and largest values that the output of each convolution takes when it becomes bytes, in the order of the
+    /// network's convolutions.
+    pub(crate) ranges: Option<Vec<[f32; 2]>>,
 }
 
 /// The name of a model whose file says none: the beginning of the file's.
@@ -72,6 +78,7 @@ impl Metadata {
             score_threshold: values.parse("score_threshold")?,
             iou_threshold: values.parse("iou_threshold")?,
             max_boxes: values.parse("max_boxes")?,
+            ranges: if values.has(RANGES) { Some(values.json(RANGES)?) } else { None },
         };
         metadata.check()?;
         Ok(metadata)
@@ -97,6 +104,9 @@ impl Metadata {
             ("iou_threshold", self.iou_threshold.to_string()),
             ("max_boxes", self.max_boxes.to_string()),
         ]);
+        if let Some(ranges) = &self.ranges {
+            values.insert(RANGES, serde_json::json!(ranges).to_string());
+        }
         values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 

@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 
 #[cfg(feature = "detect")]
-pub(crate) use convert::convert;
+pub(crate) use convert::{WeightForm, convert};
 use darknet::{Companion, Kind, Source};
 #[cfg(feature = "detect")]
 pub(crate) use describe::{Description, describe};

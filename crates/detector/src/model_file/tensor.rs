@@ -79,12 +79,16 @@ impl<'a> Tensor<'a> {
         Some(Self { shape, dtype: self.dtype, order: self.order, data: Data::Numbers(bytes.into()) })
     }
 
-    /// The values as `f32` in the order of the shape; none if the type is neither `f16` nor `f32`.
+    /// The values as `f32` in the order of the shape, bytes without their scale; none if the type is neither `f16` nor `f32`
+    /// nor `i8`.
     pub(super) fn values(&self) -> Option<Vec<f32>> {
         match (&self.data, self.dtype) {
             (Data::Numbers(data), Dtype::F32) => Some(self.ordered(data.as_chunks().0, f32::from_le_bytes)),
             (Data::Numbers(data), Dtype::F16) => {
                 Some(self.ordered(data.as_chunks().0, |bytes| f16::from_le_bytes(bytes).to_f32()))
+            }
+            (Data::Numbers(data), Dtype::I8) => {
+                Some(self.ordered(data.as_chunks().0, |bytes| f32::from(i8::from_le_bytes(bytes))))
             }
             (Data::HalfVarints(data), Dtype::F16) => {
                 let values: Vec<f16> = halves(data).collect();

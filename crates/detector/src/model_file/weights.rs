@@ -12,6 +12,8 @@ use crate::graph::{ConvSpec, Norm};
 
 /// The four vectors of a batch norm.
 const BATCH_NORM: [&str; 4] = ["bn.gamma", "bn.beta", "bn.mean", "bn.variance"];
+/// The scales of a weight that is bytes, one for each output channel.
+pub(super) const SCALE: &str = "weight.scale";
 /// What is added to the variance, where it is not what the family adds.
 const EPSILON: &str = "bn.epsilon";
 
@@ -92,12 +94,20 @@ impl<'a> Tensors<'a> {
         self.get(spec, "bias").is_some()
     }
 
+    /// Whether the file has the weights of this convolution as bytes.
+    fn is_bytes(&self, spec: &ConvSpec) -> bool {
+        self.get(spec, "weight").is_some_and(|tensor| tensor.dtype == Dtype::I8)
+    }
+
     /// The tensors that a convolution is read from, with their shapes.
     fn parts(&self, spec: &ConvSpec) -> Vec<(&'static str, Vec<usize>)> {
         let geometry = &spec.geometry;
         let vector = vec![geometry.out_channels];
         let weight = vec![geometry.out_channels, geometry.in_channels, geometry.kernel, geometry.kernel];
         let mut parts = vec![("weight", weight)];
+        if self.is_bytes(spec) {
+            parts.push((SCALE, vector.clone()));
+        }
         match spec.norm {
             Norm::Batch if !self.has_bias(spec) => {
                 parts.extend(BATCH_NORM.map(|suffix| (suffix, vector.clone())));
@@ -120,10 +130,11 @@ impl<'a> Tensors<'a> {
                 Some(tensor) if tensor.shape != expected => {
                     Some(TensorProblem::Shape { name, found: tensor.shape.clone(), expected })
                 }
-                Some(tensor) if !matches!(tensor.dtype, Dtype::F16 | Dtype::F32) => {
-                    Some(TensorProblem::Type { name, found: tensor.dtype })
-                }
-                Some(_) => None,
+                Some(tensor) => match tensor.dtype {
+                    Dtype::F16 | Dtype::F32 => None,
+                    Dtype::I8 if suffix == "weight" => None,
+                    found => Some(TensorProblem::Type { name, found }),
+                },
             }
         };
         self.parts(spec).into_iter().filter_map(check_part).collect()
@@ -133,6 +144,12 @@ impl<'a> Tensors<'a> {
     /// `epsilon` is the family's.
     fn read(&self, spec: &ConvSpec, epsilon: f32) -> Result<(Vec<f32>, Vec<f32>), TensorProblem> {
         let mut weight = self.values(spec, "weight")?;
+        if self.is_bytes(spec) {
+            let scales = self.values(spec, SCALE)?;
+            for (channel, scale) in weight.chunks_exact_mut(spec.geometry.depth()).zip(scales) {
+                channel.iter_mut().for_each(|value| *value *= scale);
+            }
+        }
         let bias = match spec.norm {
             _ if self.has_bias(spec) => self.values(spec, "bias")?,
             Norm::Bias | Norm::None => vec![0.0; spec.geometry.out_channels],

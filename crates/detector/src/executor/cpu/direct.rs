@@ -5,7 +5,8 @@ use super::context::Context;
 use super::kernel::{Direct, Epilogue, Kernels, Step};
 use super::layout::{Region, counts};
 use super::memory::Aligned;
-use super::packing::packed;
+use super::packing::{Parameters, packed};
+use super::quantization::Storage;
 use super::threads::Threads;
 use crate::graph::Geometry;
 
@@ -34,18 +35,54 @@ pub(super) fn packed_len(geometry: &Geometry, kernels: &Kernels) -> usize {
 /// Weights in the order in which the register tiles take them: for each group of up to two vectors of output channels
 /// all blocks of input channels, rows and columns of taps, and channels.
 pub(super) fn pack(geometry: &Geometry, kernels: &Kernels, weight: &[f32], threads: &mut Threads) -> Aligned {
+    let Geometry { in_channels, kernel, .. } = *geometry;
+    pack_values(geometry, kernels, 1, threads, &|output, inputs, tap| {
+        weight[(output * in_channels + inputs) * kernel * kernel + tap]
+    })
+}
+
+/// As [`pack`], with the bytes of four input channels for each value.
+pub(super) fn pack_bytes(
+    geometry: &Geometry,
+    kernels: &Kernels,
+    weight: &[i8],
+    threads: &mut Threads,
+) -> Aligned {
+    let Geometry { in_channels, kernel, .. } = *geometry;
+    pack_values(geometry, kernels, 4, threads, &|output, inputs, tap| {
+        let byte = |input: usize| {
+            if input < in_channels {
+                weight[(output * in_channels + input) * kernel * kernel + tap] as u8
+            } else {
+                0
+            }
+        };
+        f32::from_bits(u32::from_le_bytes(std::array::from_fn(|lane| byte(4 * inputs + lane))))
+    })
+}
+
+/// `value` is called with an output channel, the number of a value of input channels, `each` of which make one, and a tap.
+fn pack_values(
+    geometry: &Geometry,
+    kernels: &Kernels,
+    each: usize,
+    threads: &mut Threads,
+    value: &(dyn Fn(usize, usize, usize) -> f32 + Sync),
+) -> Aligned {
     let Geometry { in_channels, out_channels, kernel, .. } = *geometry;
-    let each = 2 * kernels.lanes * geometry.depth();
-    packed(packed_len(geometry, kernels), each, threads, &|group, packed| {
+    let inputs = in_channels.div_ceil(each);
+    let depth = inputs * kernel * kernel;
+    let outputs = out_channels.next_multiple_of(kernels.lanes);
+    packed(outputs * depth, 2 * kernels.lanes * depth, threads, &|group, packed| {
         let first = 2 * kernels.lanes * group;
         let row = kernels.vectors(out_channels - first) * kernels.lanes;
         let mut rows = packed.chunks_exact_mut(row);
-        for block in (0..in_channels).step_by(kernels.lanes) {
+        for block in (0..inputs).step_by(kernels.lanes) {
             for tap in 0..kernel * kernel {
-                for input in block..(block + kernels.lanes).min(in_channels) {
+                for input in block..(block + kernels.lanes).min(inputs) {
                     let Some(row) = rows.next() else { return };
                     for (output, to) in (first..out_channels).zip(row) {
-                        *to = weight[(output * in_channels + input) * kernel * kernel + tap];
+                        *to = value(output, input, tap);
                     }
                 }
             }
@@ -55,17 +92,22 @@ pub(super) fn pack(geometry: &Geometry, kernels: &Kernels, weight: &[f32], threa
 
 impl DirectConv {
     /// Values of each block of the input that a tap reads: its channels, or all taps of a row of the picture.
-    pub(super) fn counts(geometry: &Geometry, picture: bool, kernels: &Kernels) -> Vec<u16> {
-        if picture { vec![3 * geometry.kernel as u16] } else { counts(geometry.in_channels, kernels.lanes) }
+    pub(super) fn counts(geometry: &Geometry, picture: bool, input: &Region) -> Vec<u16> {
+        if picture {
+            vec![3 * geometry.kernel as u16]
+        } else {
+            counts(geometry.in_channels, input.lanes, input.storage.each())
+        }
     }
 
     /// Computes the output of every picture.
     ///
     /// # Safety
     ///
-    /// The regions lie in the context's arena and do not overlap, `weights` are packed for this convolution, `bias` has a
-    /// value for each channel of the output's blocks, and nobody else uses the arena.
-    pub(super) unsafe fn run(&self, context: &mut Context<'_>, weights: &Aligned, bias: &Aligned) {
+    /// The regions lie in the context's arena and do not overlap, `parameters` are packed for this convolution, and nobody
+    /// else uses the arena.
+    pub(super) unsafe fn run(&self, context: &mut Context<'_>, parameters: &Parameters) {
+        let Parameters { weights, scales, bias } = parameters;
         let (kernels, arena, batch) = (context.kernels, context.arena, context.batch);
         let (input, output) = (self.input, self.output);
         let Geometry { kernel, stride, out_channels, .. } = self.geometry;
@@ -79,7 +121,12 @@ impl DirectConv {
             (true, 1) => Step::Rgb,
             (true, _) => Step::TwoRgb,
         };
-        let group_weights = 2 * kernels.lanes * self.geometry.depth();
+        let bytes = input.storage != Storage::Numbers;
+        let kernel_of_tile = if bytes { kernels.direct_bytes } else { kernels.direct };
+        let values: usize = self.counts.iter().map(|&count| usize::from(count)).sum();
+        let group_weights = 2 * kernels.lanes * values * taps.0 * taps.1;
+        // Where bytes fill a block, several groups do.
+        let groups_a_block = (output.storage.each() / 2).max(1);
         let (height, width) = output.size;
         let tiles = width.div_ceil(kernels.tile);
         context.threads.run(plan.chunks * groups, &|task, _| {
@@ -92,8 +139,8 @@ impl DirectConv {
             let (picture, chunk) = (chunk / plan.chunks_each, chunk % plan.chunks_each);
             let rows = chunk * plan.rows..((chunk + 1) * plan.rows).min(height);
             let from = input.start(batch, picture);
-            let to = output.start(batch, picture) + 2 * group * output.block();
-            let add = self.residual.map(|add| (add, add.start(batch, picture) + 2 * group * add.block()));
+            let to = output.start(batch, picture) + output.vector(2 * group);
+            let add = self.residual.map(|add| (add, add.start(batch, picture) + add.vector(2 * group)));
             for y in rows.clone() {
                 for tile in 0..tiles {
                     // Tiles as even as can be: a narrow one at the end would wait for its additions.
@@ -109,20 +156,25 @@ impl DirectConv {
                         taps,
                         counts: &self.counts,
                         weights: weights.values()[group * group_weights..].as_ptr(),
+                        scales: scales.values().as_ptr().wrapping_add(group * 2 * kernels.lanes),
                         bias: bias.values()[group * 2 * kernels.lanes..].as_ptr(),
                         output: arena.at(to + output.pixel(y, x)),
-                        output_block: output.block(),
+                        output_vector: output.vector(1),
                         residual: add.map_or(std::ptr::null(), |(add, at)| arena.at(at + add.pixel(y, x))),
-                        residual_block: add.map_or(0, |(add, _)| add.block()),
+                        residual_vector: add.map_or(0, |(add, _)| add.vector(1)),
                         epilogue: self.epilogue,
                     };
                     // SAFETY: the tile lies in the output, its taps in the input and its border; no other task has it.
-                    unsafe { (kernels.direct)(step, vectors, end - x, &argument) };
+                    unsafe { kernel_of_tile(step, vectors, end - x, &argument) };
                 }
             }
-            for vector in 0..vectors {
-                // SAFETY: no other task has these rows of these blocks.
-                unsafe { output.clear_border(arena, to + vector * output.block(), rows.clone(), 0..width) };
+            if group % groups_a_block == 0 {
+                for block in (0..vectors).step_by(output.storage.each()) {
+                    // SAFETY: no other task clears these rows of these blocks, or writes there.
+                    unsafe {
+                        output.clear_border(arena, to + block * output.block(), rows.clone(), 0..width)
+                    };
+                }
             }
         });
     }
@@ -134,7 +186,7 @@ impl DirectConv {
         let bytes = |values: usize| values * size_of::<f32>();
         let row = bytes(self.input.row() * self.input.blocks * self.geometry.stride);
         let chunks = height.div_ceil((CHUNK / row.max(1)).clamp(1, height));
-        let weights = bytes(self.geometry.weights());
+        let weights = bytes(self.geometry.weights()) / self.input.storage.each();
         let input = bytes(self.input.block() * self.input.blocks) * batch;
         let rows_first = chunks * batch * weights + input < groups * input + weights;
         let least = if groups * batch < 2 * threads { (2 * threads).div_ceil(batch) } else { 1 };

@@ -1,13 +1,15 @@
 //! How activations lie in memory.
 //!
-//! Channels come in blocks of as many as a vector has lanes: the values of a block's pixels follow each other row by
-//! row, a vector each. Around the pixels lies a border of zeros, wide enough for whatever reads them. The channels
-//! that complete a block are zeros, too. The picture is the exception: its pixels are three values each.
+//! Channels come in blocks of as many as a vector has room for: the values of a block's pixels follow each other row by
+//! row, a vector each. A value is one channel, or four where channels are bytes. Around the pixels lies a border of zeros,
+//! wide enough for whatever reads them. Whatever completes a block meets weights of zero. The picture is the exception: its
+//! pixels are three values each.
 
 use super::memory::Shared;
+use super::quantization::Storage;
 
 /// Where a layer's output lies for each picture of a batch. Distances are in values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Region {
     /// Of the buffer in the arena of one picture.
     pub(super) offset: usize,
@@ -17,6 +19,7 @@ pub(super) struct Region {
     pub(super) within: usize,
     /// Values of a pixel in a block.
     pub(super) lanes: usize,
+    pub(super) storage: Storage,
     pub(super) blocks: usize,
     /// Height and width in pixels.
     pub(super) size: (usize, usize),
@@ -53,6 +56,18 @@ impl Region {
         (self.border.before + self.size.0 + self.border.after.0) * self.row()
     }
 
+    /// Channels of a block.
+    pub(super) fn channels(&self) -> usize {
+        self.lanes * self.storage.each()
+    }
+
+    /// From a pixel of the first block to where the channels of a vector of sums go, which are as many as `lanes`: with
+    /// bytes, a block has the channels of several.
+    pub(super) fn vector(&self, vector: usize) -> usize {
+        let each = self.storage.each();
+        vector / each * self.block() + vector % each * self.lanes / each
+    }
+
     /// From the region's start to a pixel of its first block.
     pub(super) fn pixel(&self, y: usize, x: usize) -> usize {
         (y + self.border.before) * self.row() + (x + self.border.before) * self.lanes
@@ -78,7 +93,7 @@ impl Region {
         columns: std::ops::Range<usize>,
     ) {
         let Border { before, after } = self.border;
-        let row = self.row();
+        let (row, zero) = (self.row(), self.storage.zero());
         // In pixels from the border's corner.
         let left = if columns.start == 0 { 0 } else { columns.start + before };
         let right =
@@ -86,7 +101,7 @@ impl Region {
         let clear = |y: usize, from: usize, to: usize| {
             // SAFETY: the caller's; the pixels lie in the block.
             unsafe {
-                arena.at(start + y * row + from * self.lanes).write_bytes(0, (to - from) * self.lanes);
+                arena.at(start + y * row + from * self.lanes).write_bytes(zero, (to - from) * self.lanes);
             }
         };
         if rows.start == 0 {
@@ -104,7 +119,8 @@ impl Region {
     }
 }
 
-/// Channels of each block that holds some of `channels`: all are full but the last.
-pub(super) fn counts(channels: usize, lanes: usize) -> Vec<u16> {
-    (0..channels).step_by(lanes).map(|first| (channels - first).min(lanes) as u16).collect()
+/// Values of each block that holds some of `channels`, `each` of which make a value: all are full but the last.
+pub(super) fn counts(channels: usize, lanes: usize, each: usize) -> Vec<u16> {
+    let values = channels.div_ceil(each);
+    (0..values).step_by(lanes).map(|first| (values - first).min(lanes) as u16).collect()
 }

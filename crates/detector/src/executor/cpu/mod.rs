@@ -19,6 +19,7 @@ mod packing;
 mod pixels;
 mod plan;
 mod profile;
+mod quantization;
 mod simd;
 #[cfg(test)]
 pub(super) mod tests;
@@ -33,14 +34,17 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 pub use instruction_set::{InstructionSet, UnknownInstructionSet};
 pub(crate) use plan::PlanError;
 pub use profile::{LayerTime, Profile};
+pub(crate) use quantization::QuantizedWeights;
 
 use super::{Head, Outputs, PictureMut, Weights};
-use crate::graph::{ConvSpec, Graph, Size};
+use crate::graph::{ConvSpec, Geometry, Graph, Size};
 use choice::{Candidate, Method};
 use context::Context;
 use kernel::Kernels;
 use memory::Aligned;
+use packing::{Parameters, padded};
 use plan::{Output, Plan, Step};
+use quantization::{Quantization, Storage};
 use threads::Threads;
 
 /// Why a network cannot be run on the processor.
@@ -71,6 +75,8 @@ pub(crate) struct Settings {
     pub(crate) weights: Option<usize>,
     /// By default the fastest that the processor has.
     pub(crate) instruction_set: Option<InstructionSet>,
+    /// Least and largest values of the convolutions' outputs, in their order: then activations and weights are bytes.
+    pub(crate) ranges: Option<Vec<[f32; 2]>>,
 }
 
 /// A network with its weights, ready to run.
@@ -79,8 +85,8 @@ pub(crate) struct Program {
     kernels: &'static Kernels,
     plan: Plan,
     convolutions: Vec<ConvSpec>,
-    /// Of each convolution: packed weights, and biases for whole blocks.
-    weights: Vec<(Aligned, Aligned)>,
+    /// Of each convolution.
+    parameters: Vec<Parameters>,
     state: Mutex<State>,
 }
 
@@ -118,7 +124,7 @@ impl Program {
         })?;
         let budget = settings.weights.unwrap_or_else(|| usual_budget(graph));
         let choose = |candidates: &[Candidate]| choice::choose(candidates, kernels, budget);
-        Self::with(graph, size, kernels, settings.threads, &choose, weights)
+        Self::with(graph, size, kernels, settings.threads, settings.ranges.as_deref(), &choose, weights)
     }
 
     fn with<E: From<super::Error>>(
@@ -126,29 +132,42 @@ impl Program {
         size: Size,
         kernels: &'static Kernels,
         threads: Option<NonZeroUsize>,
+        ranges: Option<&[[f32; 2]]>,
         choose: &dyn Fn(&[Candidate]) -> Vec<Method>,
         weights: &mut dyn FnMut(&ConvSpec) -> std::result::Result<Weights, E>,
     ) -> std::result::Result<Self, E> {
-        let plan = plan::plan(graph, size, kernels, choose)
+        let plan = plan::plan(graph, size, kernels, ranges, choose)
             .map_err(|error| super::Error::from(Error::from(error)))?;
         let mut threads = Threads::new(threads).map_err(|error| super::Error::from(Error::Threads(error)))?;
-        let mut packed = Vec::with_capacity(plan.methods.len());
-        for (spec, method) in graph.convolutions().iter().zip(&plan.methods) {
+        let mut parameters = Vec::with_capacity(plan.methods.len());
+        for (index, (spec, method)) in graph.convolutions().iter().zip(&plan.methods).enumerate() {
             let (weight, bias) = weights(spec)?;
-            let weight = match *method {
-                Method::Direct => direct::pack(&spec.geometry, kernels, &weight, &mut threads),
-                Method::Winograd(tile) => {
-                    winograd::pack(tile, &spec.geometry, kernels, &weight, &mut threads)
+            let geometry = &spec.geometry;
+            parameters.push(match (*method, plan.input_storages[index]) {
+                (Method::Direct, Storage::Bytes(input)) => {
+                    quantized(geometry, kernels, input, &weight, &bias, &mut threads)
                 }
-            };
-            let mut padded = Aligned::zeroed(bias.len().next_multiple_of(2 * kernels.lanes));
-            padded.values_mut()[..bias.len()].copy_from_slice(&bias);
-            packed.push((weight, padded));
+                (method, _) => Parameters {
+                    weights: match method {
+                        Method::Direct => direct::pack(geometry, kernels, &weight, &mut threads),
+                        Method::Winograd(tile) => {
+                            winograd::pack(tile, geometry, kernels, &weight, &mut threads)
+                        }
+                    },
+                    scales: Aligned::default(),
+                    bias: padded(&bias, kernels.lanes),
+                },
+            });
         }
         let scratch = Aligned::zeroed(plan.scratch * threads.count());
         let arena = Aligned::zeroed(plan.arena);
         let state = Mutex::new(State { threads, arena, scratch });
-        Ok(Self { kernels, plan, convolutions: graph.convolutions().to_vec(), weights: packed, state })
+        Ok(Self { kernels, plan, convolutions: graph.convolutions().to_vec(), parameters, state })
+    }
+
+    /// Whether weights and activations are bytes.
+    pub(crate) fn is_of_bytes(&self) -> bool {
+        self.plan.input_storages.iter().any(|storage| *storage != Storage::Numbers)
     }
 
     /// What it runs on.
@@ -177,6 +196,30 @@ impl Program {
         self.fill(batch, arena, fill);
         self.compute(batch, threads, arena, scratch);
         read(&InArena { outputs: &self.plan.outputs, batch, arena: arena.values() })
+    }
+
+    /// Runs the network, which computes in single precision, on one picture, and calls `see` with the output of each
+    /// convolution by its number.
+    #[cfg(feature = "detect")]
+    pub(super) fn observe(
+        &self,
+        fill: &mut dyn FnMut(usize, PictureMut<'_>),
+        see: &mut dyn FnMut(usize, &Head<'_>),
+    ) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { threads, arena, scratch } = &mut *state;
+        self.fill(1, arena, fill);
+        for step in &self.plan.steps {
+            self.step(step, &mut self.context(1, threads, arena, scratch));
+            let (convolution, region) = match step {
+                Step::Direct { convolution, conv } => (*convolution, conv.output),
+                Step::Winograd { convolution, conv } => (*convolution, conv.output),
+                Step::Move(_) | Step::Join(_) => continue,
+            };
+            let channels = self.convolutions[convolution].geometry.out_channels;
+            let outputs = [Output { region, channels }];
+            see(convolution, &InArena { outputs: &outputs, batch: 1, arena: arena.values() }.head(0, 0));
+        }
     }
 
     /// Puts the pictures where the first layer reads them.
@@ -228,14 +271,8 @@ impl Program {
         // scratch, as large as the plan says, are borrowed for the context's life.
         unsafe {
             match step {
-                Step::Direct { convolution, conv } => {
-                    let (weights, bias) = &self.weights[*convolution];
-                    conv.run(context, weights, bias);
-                }
-                Step::Winograd { convolution, conv } => {
-                    let (weights, bias) = &self.weights[*convolution];
-                    conv.run(context, weights, bias);
-                }
+                Step::Direct { convolution, conv } => conv.run(context, &self.parameters[*convolution]),
+                Step::Winograd { convolution, conv } => conv.run(context, &self.parameters[*convolution]),
                 Step::Move(step) => step.run(context),
                 Step::Join(step) => step.run(context),
             }
@@ -255,6 +292,34 @@ impl Program {
             first += length;
         }
         Ok(outputs)
+    }
+}
+
+/// What a convolution of bytes computes with. Of its sums `Σ weight * value`, those of `weight * zero` are the same for all
+/// pixels, because borders are zeros, too; the bias takes them away.
+fn quantized(
+    geometry: &Geometry,
+    kernels: &Kernels,
+    input: Quantization,
+    weight: &[f32],
+    bias: &[f32],
+    threads: &mut Threads,
+) -> Parameters {
+    let quantized = QuantizedWeights::of(weight, geometry.depth());
+    let scales: Vec<f32> = quantized.scales.iter().map(|scale| scale * input.scale).collect();
+    let bias: Vec<f32> = bias
+        .iter()
+        .zip(&scales)
+        .enumerate()
+        .map(|(channel, (&bias, &scale))| {
+            let zeros = f64::from(input.zero) * f64::from(quantized.sum(channel));
+            (f64::from(bias) - zeros * f64::from(scale)) as f32
+        })
+        .collect();
+    Parameters {
+        weights: direct::pack_bytes(geometry, kernels, &quantized.bytes, threads),
+        scales: padded(&scales, kernels.lanes),
+        bias: padded(&bias, kernels.lanes),
     }
 }
 
@@ -323,6 +388,7 @@ struct InArena<'a> {
 impl Outputs for InArena<'_> {
     fn head(&self, picture: usize, output: usize) -> Head<'_> {
         let Output { region, channels } = self.outputs[output];
+        debug_assert_eq!(region.storage, Storage::Numbers);
         Head {
             values: &self.arena[region.start(self.batch, picture)..][..region.blocks * region.block()],
             lanes: region.lanes,

@@ -1,9 +1,12 @@
 //! Layers that move pixels: pooling, upsampling, depth to space, and a layer's channels among those of others.
 #![expect(unsafe_code, reason = "threads write to parts of the arena through pointers")]
 
+use std::ops::Range;
+
 use super::context::Context;
 use super::kernel::MaxPool;
 use super::layout::Region;
+use super::quantization::Storage;
 use crate::graph::Window;
 
 /// A layer without weights.
@@ -46,6 +49,8 @@ impl Move {
         let (kernels, arena, batch) = (context.kernels, context.arena, context.batch);
         let (input, output) = (self.input, self.output);
         let (height, width) = output.size;
+        let bytes = output.storage != Storage::Numbers;
+        let max_pool = if bytes { kernels.max_pool_bytes } else { kernels.max_pool };
         context.threads.run(batch * output.blocks, &|task, _| {
             let (picture, block) = (task / output.blocks, task % output.blocks);
             let from = input.start(batch, picture);
@@ -66,7 +71,7 @@ impl Move {
                                 y,
                                 width,
                             };
-                            (kernels.max_pool)(&argument);
+                            max_pool(&argument);
                         }
                         Kind::Upsample => {
                             for x in 0..width {
@@ -76,18 +81,15 @@ impl Move {
                         }
                         Kind::DepthToSpace(channels) => {
                             for x in 0..width {
-                                let source = from + input.pixel(y / 2, x / 2);
+                                let source = arena.at(from + input.pixel(y / 2, x / 2));
+                                let target = row.add(x * output.lanes);
                                 let quarter = (y % 2 * 2 + x % 2) * channels;
-                                for lane in 0..output.lanes {
-                                    let channel = block * output.lanes + lane;
-                                    let value = if channel < channels {
-                                        let position = quarter + channel;
-                                        let block = position / input.lanes * input.block();
-                                        arena.at(source + block + position % input.lanes).read()
-                                    } else {
-                                        0.0
-                                    };
-                                    row.add(x * output.lanes + lane).write(value);
+                                let first = quarter + block * output.channels();
+                                let wanted = first..quarter + channels;
+                                if bytes {
+                                    gather::<u8>(input, source.cast(), target.cast(), wanted, 0);
+                                } else {
+                                    gather::<f32>(input, source, target, wanted, 0.0);
                                 }
                             }
                         }
@@ -99,47 +101,93 @@ impl Move {
     }
 }
 
+/// Copies neighbouring channels of a pixel, which may lie in several blocks, to `target` until a block is full, and completes
+/// it with zeros.
+///
+/// # Safety
+///
+/// `source` is the pixel in the first block of `input`, which has such channels, and `target` has room for a block.
+unsafe fn gather<T: Copy>(
+    input: Region,
+    source: *const T,
+    target: *mut T,
+    mut channels: Range<usize>,
+    zero: T,
+) {
+    let block = input.block() * (size_of::<f32>() / size_of::<T>());
+    for lane in 0..input.channels() {
+        // SAFETY: the caller's.
+        unsafe {
+            let value = match channels.next() {
+                Some(channel) => {
+                    source.add(channel / input.channels() * block + channel % input.channels()).read()
+                }
+                None => zero,
+            };
+            target.add(lane).write(value);
+        }
+    }
+}
+
 /// A layer's channels put among those of a concatenation.
 #[derive(Debug)]
 pub(super) struct Join {
     pub(super) input: Region,
     /// Of the input.
     pub(super) channels: usize,
-    /// The concatenation.
+    /// The concatenation, stored as the input.
     pub(super) output: Region,
     /// The concatenation's channel that the first one becomes.
     pub(super) first: usize,
 }
 
 impl Join {
-    /// Copies the channels of every picture, and zeros into the lanes that complete the last block.
+    /// Copies the channels of every picture, and zeros into what completes the last block.
     ///
     /// # Safety
     ///
     /// The regions lie in the context's arena and do not overlap, later channels of the concatenation have not been
     /// written to the last block, and nobody else uses the arena.
     pub(super) unsafe fn run(&self, context: &mut Context<'_>) {
+        // SAFETY: the caller's.
+        unsafe {
+            match self.output.storage {
+                Storage::Numbers => self.copy::<f32>(context, 0.0),
+                Storage::Bytes(_) => self.copy::<u8>(context, 0),
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Join::run`], for channels that are `T`.
+    unsafe fn copy<T: Copy + Sync>(&self, context: &mut Context<'_>, zero: T) {
         let (arena, batch) = (context.arena, context.batch);
         let Self { input, channels, output, first } = *self;
-        let lanes = output.lanes;
+        // Channels of a block, which all regions have the same.
+        let whole = output.channels();
         let (height, width) = output.size;
         context.threads.run(batch * height, &|task, _| {
             let (picture, y) = (task / height, task % height);
-            let from = input.start(batch, picture);
+            let from = input.start(batch, picture) + input.pixel(y, 0);
             let to = output.start(batch, picture);
             // SAFETY: this task has the row; all pixels lie in their regions.
             unsafe {
-                for position in first..(first + channels).next_multiple_of(lanes) {
+                for position in first..(first + channels).next_multiple_of(whole) {
                     let channel = position - first;
-                    let source = from + channel / lanes * input.block() + channel % lanes + input.pixel(y, 0);
-                    let target =
-                        to + position / lanes * output.block() + position % lanes + output.pixel(y, 0);
-                    for x in (0..width * lanes).step_by(lanes) {
-                        let value = if channel < channels { arena.at(source + x).read() } else { 0.0 };
-                        arena.at(target + x).write(value);
+                    let source = (channel < channels).then(|| {
+                        arena.at(from + channel / whole * input.block()).cast::<T>().add(channel % whole)
+                    });
+                    let target = arena
+                        .at(to + position / whole * output.block() + output.pixel(y, 0))
+                        .cast::<T>()
+                        .add(position % whole);
+                    for x in (0..width * whole).step_by(whole) {
+                        let value = source.map_or(zero, |source| source.add(x).read());
+                        target.add(x).write(value);
                     }
                 }
-                for block in first / lanes..(first + channels).div_ceil(lanes) {
+                for block in first / whole..(first + channels).div_ceil(whole) {
                     output.clear_border(arena, to + block * output.block(), y..y + 1, 0..width);
                 }
             }

@@ -6,6 +6,7 @@ use super::direct::DirectConv;
 use super::kernel::{Epilogue, Kernels};
 use super::layout::{Border, Region};
 use super::pixels::{Join, Kind, Move};
+use super::quantization::{Storage, storages};
 use super::winograd::WinogradConv;
 use crate::graph::{Graph, NodeId, Op, Size};
 
@@ -26,6 +27,15 @@ pub(crate) enum PlanError {
         kernel: usize,
         /// Its stride.
         stride: usize,
+    },
+    /// An output of the network is not what one convolution makes for it alone, so that it cannot be numbers among bytes.
+    #[error(
+        "layer {layer}, an output of the network, is no convolution that no other layer reads, which 8 bits need; run it \
+         with --precision f32"
+    )]
+    Output {
+        /// Its position.
+        layer: usize,
     },
     /// The picture goes into something else than a convolution.
     #[error("layer {layer} reads the picture itself, which only convolutions may")]
@@ -57,6 +67,8 @@ pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
     /// The method of each convolution, in the graph's order of convolutions.
     pub(super) methods: Vec<Method>,
+    /// How the input of each convolution is stored, in the same order.
+    pub(super) input_storages: Vec<Storage>,
     pub(super) picture: Region,
     pub(super) outputs: Vec<Output>,
     /// Values of the arena for one picture.
@@ -77,6 +89,7 @@ struct Layers<'a> {
     graph: &'a Graph,
     kernels: &'static Kernels,
     sizes: Vec<Size>,
+    storages: Vec<Storage>,
     methods: Vec<Option<Method>>,
     places: Vec<Place>,
     /// Blocks of each buffer, and a node that lies there.
@@ -86,6 +99,7 @@ struct Layers<'a> {
 }
 
 /// Plans a network for pictures of the given size, whose convolutions use the methods that `choose` gives in their order.
+/// With the `ranges` of the convolutions' outputs, in their order, activations are bytes.
 ///
 /// # Errors
 ///
@@ -94,13 +108,22 @@ pub(super) fn plan(
     graph: &Graph,
     size: Size,
     kernels: &'static Kernels,
+    ranges: Option<&[[f32; 2]]>,
     choose: &dyn Fn(&[Candidate]) -> Vec<Method>,
 ) -> Result<Plan, PlanError> {
     check(graph)?;
+    let storages = match ranges {
+        Some(ranges) => {
+            check_outputs(graph)?;
+            storages(graph, ranges)
+        }
+        None => vec![Storage::Numbers; graph.nodes().len()],
+    };
     let mut layers = Layers {
         graph,
         kernels,
         sizes: graph.sizes(size)?,
+        storages,
         methods: Vec::new(),
         places: Vec::new(),
         buffers: Vec::new(),
@@ -131,6 +154,18 @@ fn check(graph: &Graph) -> Result<(), PlanError> {
     Ok(())
 }
 
+/// Whether every output is a convolution that no layer reads.
+fn check_outputs(graph: &Graph) -> Result<(), PlanError> {
+    let nodes = graph.nodes();
+    for output in graph.outputs() {
+        let is_read = nodes.iter().any(|node| node.op.inputs().contains(output));
+        if is_read || !matches!(nodes[output.index()].op, Op::Conv { .. }) {
+            return Err(PlanError::Output { layer: output.index() });
+        }
+    }
+    Ok(())
+}
+
 impl Layers<'_> {
     fn choose_methods(&mut self, choose: &dyn Fn(&[Candidate]) -> Vec<Method>) {
         let graph = self.graph;
@@ -147,7 +182,9 @@ impl Layers<'_> {
             .unzip();
         self.methods = vec![None; graph.nodes().len()];
         for (node, method) in nodes.into_iter().zip(choose(&candidates)) {
-            self.methods[node] = Some(method);
+            // Winograd's transforms are no bytes.
+            let bytes = self.storages[node] != Storage::Numbers || self.reads_bytes(node);
+            self.methods[node] = Some(if bytes { Method::Direct } else { method });
         }
     }
 
@@ -162,15 +199,15 @@ impl Layers<'_> {
                 Place { buffer: self.buffers.len() - 1, block: 0 }
             });
             if let Op::Concat { inputs } = &node.op {
-                let lanes = self.kernels.lanes;
+                let whole_block = self.kernels.lanes * self.storages[index].each();
                 let mut first = 0;
                 for input in inputs {
                     let end = first + nodes[input.index()].channels;
-                    let whole =
-                        first.is_multiple_of(lanes) && (end.is_multiple_of(lanes) || end == node.channels);
+                    let whole = first.is_multiple_of(whole_block)
+                        && (end.is_multiple_of(whole_block) || end == node.channels);
                     match &mut places[input.index()] {
                         unplaced @ None if whole => {
-                            *unplaced = Some(Place { block: place.block + first / lanes, ..place });
+                            *unplaced = Some(Place { block: place.block + first / whole_block, ..place });
                         }
                         _ => self.copies.push((index, *input, first)),
                     }
@@ -183,7 +220,13 @@ impl Layers<'_> {
 
     /// Blocks of a layer's output.
     fn blocks(&self, node: usize) -> usize {
-        self.graph.nodes()[node].channels.div_ceil(self.kernels.lanes)
+        self.graph.nodes()[node].channels.div_ceil(self.kernels.lanes * self.storages[node].each())
+    }
+
+    /// Whether a layer's input is bytes.
+    fn reads_bytes(&self, node: usize) -> bool {
+        let inputs = self.graph.nodes()[node].op.inputs();
+        inputs.first().is_some_and(|input| self.storages[input.index()] != Storage::Numbers)
     }
 
     /// The zeros that a layer needs around its input.
@@ -238,6 +281,7 @@ impl Layers<'_> {
                 buffer: 0,
                 within: 0,
                 lanes,
+                storage: self.storages[node],
                 blocks,
                 size: self.sizes[node],
                 border: borders[buffer],
@@ -262,6 +306,7 @@ impl Layers<'_> {
         };
         let mut steps = Vec::with_capacity(nodes.len());
         let mut methods = vec![Method::Direct; self.graph.convolutions().len()];
+        let mut input_storages = vec![Storage::Numbers; methods.len()];
         for (index, node) in nodes.iter().enumerate() {
             let output = region(index);
             let moved =
@@ -270,17 +315,19 @@ impl Layers<'_> {
                 Op::Picture => {}
                 Op::Conv { convolution, input, residual } => {
                     let spec = &self.graph.convolutions()[*convolution];
-                    let epilogue = Epilogue::new(spec.activation, residual.map(|(_, when)| when));
+                    let added = residual.map(|(other, when)| (when, self.storages[other.index()]));
+                    let epilogue = Epilogue::new(spec.activation, added, output.storage);
                     let residual = residual.map(|(other, _)| region(other.index()));
                     let convolution = *convolution;
                     let method = self.methods[index].unwrap_or(Method::Direct);
                     let picture = nodes[input.index()].op == Op::Picture;
                     let input = region(input.index());
                     methods[convolution] = method;
+                    input_storages[convolution] = input.storage;
                     steps.push(match method {
                         Method::Direct => {
                             let geometry = spec.geometry;
-                            let counts = DirectConv::counts(&geometry, picture, self.kernels);
+                            let counts = DirectConv::counts(&geometry, picture, &input);
                             let conv =
                                 DirectConv { geometry, counts, picture, input, output, residual, epilogue };
                             Step::Direct { convolution, conv }
@@ -322,6 +369,7 @@ impl Layers<'_> {
                 .collect(),
             steps,
             methods,
+            input_storages,
             arena,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::executor::Error;
+use quantization::storages;
 use winograd::TileSize;
 
 /// The graph as a program for each instruction set that this processor has, with each method wherever it serves, and as it
@@ -13,12 +14,15 @@ pub(in crate::executor) fn programs(
     weights: &[Weights],
 ) -> Vec<(String, Program)> {
     let mut programs = Vec::new();
-    for kernels in Kernels::available() {
+    let mut available = Kernels::available();
+    // Some differ in what they do with bytes only.
+    available.dedup_by_key(|kernels| kernels.instruction_set);
+    for kernels in available {
         let mut add = |method: &str, choose: &dyn Fn(&[Candidate]) -> Vec<Method>| {
             let mut next = weights.iter();
             let mut weights = |_: &ConvSpec| Ok::<_, Error>(next.next().unwrap().clone());
             let threads = NonZeroUsize::new(threads);
-            let program = Program::with(graph, size, kernels, threads, choose, &mut weights).unwrap();
+            let program = Program::with(graph, size, kernels, threads, None, choose, &mut weights).unwrap();
             programs.push((format!("{}, {method}", kernels.instruction_set), program));
         };
         for tile in TileSize::ALL {
@@ -34,6 +38,54 @@ pub(in crate::executor) fn programs(
         add("least time", &|candidates| choice::choose(candidates, kernels, usize::MAX));
     }
     programs
+}
+
+/// The graph as a program of bytes for all kernels that this processor can run, with these ranges of the convolutions'
+/// outputs.
+pub(in crate::executor) fn programs_of_bytes(
+    graph: &Graph,
+    size: Size,
+    threads: usize,
+    weights: &[Weights],
+    ranges: &[[f32; 2]],
+) -> Vec<(String, Program)> {
+    let program = |(index, kernels): (usize, &'static Kernels)| {
+        let mut next = weights.iter();
+        let mut weights = |_: &ConvSpec| Ok::<_, Error>(next.next().unwrap().clone());
+        let choose = |candidates: &[Candidate]| choice::choose(candidates, kernels, usize::MAX);
+        let threads = NonZeroUsize::new(threads);
+        let program =
+            Program::with(graph, size, kernels, threads, Some(ranges), &choose, &mut weights).unwrap();
+        (format!("{} of kernels {index}", kernels.instruction_set), program)
+    };
+    Kernels::available().into_iter().enumerate().map(program).collect()
+}
+
+/// What a layer's values become by being stored as bytes of these ranges.
+pub(in crate::executor) fn rounding(graph: &Graph, ranges: &[[f32; 2]]) -> impl Fn(usize, f64) -> f64 {
+    let storages = storages(graph, ranges);
+    move |layer, value| match storages[layer] {
+        Storage::Numbers => value,
+        Storage::Bytes(Quantization { scale, zero }) => {
+            let (scale, zero) = (f64::from(scale), f64::from(zero));
+            ((value / scale + zero).round_ties_even().clamp(0.0, 255.0) - zero) * scale
+        }
+    }
+}
+
+/// What weights become by being stored as bytes, which those are not that meet the picture.
+pub(in crate::executor) fn rounded_weights(graph: &Graph, weights: &[Weights]) -> Vec<Weights> {
+    let mut rounded = weights.to_vec();
+    for node in graph.nodes() {
+        let crate::graph::Op::Conv { convolution, input, .. } = &node.op else { continue };
+        if graph.nodes()[input.index()].op != crate::graph::Op::Picture {
+            let depth = graph.convolutions()[*convolution].geometry.depth();
+            let QuantizedWeights { bytes, scales } = QuantizedWeights::of(&weights[*convolution].0, depth);
+            let value = |(index, byte): (usize, &i8)| f32::from(*byte) * scales[index / depth];
+            rounded[*convolution].0 = bytes.iter().enumerate().map(value).collect();
+        }
+    }
+    rounded
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::kernel::{Epilogue, Kernels, Outputs, Product, Tile, Tile2, Tile3, Tile4, Transforms, weights};
 use super::layout::Region;
 use super::memory::{Aligned, LINE, Shared};
-use super::packing::packed;
+use super::packing::{Parameters, packed};
 use super::threads::Threads;
 use crate::graph::Geometry;
 
@@ -174,9 +174,9 @@ impl WinogradConv {
     ///
     /// # Safety
     ///
-    /// The regions lie in the context's arena and do not overlap, `weights` are packed for this convolution, `bias` has a
-    /// value for each channel of the output's blocks, the scratch is large enough, and nobody else uses either.
-    pub(super) unsafe fn run(&self, context: &mut Context<'_>, weights: &Aligned, bias: &Aligned) {
+    /// The regions lie in the context's arena and do not overlap, `parameters` are packed for this convolution, the
+    /// scratch is large enough, and nobody else uses either.
+    pub(super) unsafe fn run(&self, context: &mut Context<'_>, parameters: &Parameters) {
         let (kernels, threads) = (context.kernels, context.threads.count());
         let (rows, columns) = self.tile.cover(self.output.size);
         let tiles = rows * columns * context.batch;
@@ -195,8 +195,8 @@ impl WinogradConv {
             tiles,
             each,
             scratch: self.layout(kernels, each),
-            weights: weights.values(),
-            bias: bias.values(),
+            weights: parameters.weights.values(),
+            bias: parameters.bias.values(),
         };
         let (scratch, scratch_each) = (context.scratch, context.scratch_each);
         match share {

@@ -147,6 +147,7 @@ pub(super) fn read<'a>(
         score_threshold: network.thresholds.0.unwrap_or(SCORE_THRESHOLD),
         iou_threshold: network.thresholds.1.unwrap_or(IOU_THRESHOLD),
         max_boxes: MAX_BOXES,
+        ranges: None,
     };
     metadata.check_read(cfg.path)?;
     Ok(Contents { metadata, tensors })

@@ -1,6 +1,6 @@
 //! The bounds within which the description of a model must lie.
 
-use super::{HeadSpec, Metadata, Network, Problem};
+use super::{HeadSpec, Metadata, Network, Problem, RANGES};
 use crate::network::Channels;
 
 /// Largest input height and width; bounds the memory that a file can ask for.
@@ -43,7 +43,20 @@ impl Metadata {
         if !(1..=MAX_BOXES).contains(&self.max_boxes) {
             return Err(("max_boxes", format!("{} is not 1 to {MAX_BOXES}", self.max_boxes)));
         }
-        Ok(())
+        self.ranges.as_deref().map_or(Ok(()), |ranges| self.check_ranges(ranges))
+    }
+
+    /// Whether every convolution has a range.
+    fn check_ranges(&self, ranges: &[[f32; 2]]) -> Result<(), Problem> {
+        let (found, expected) = (ranges.len(), self.graph().convolutions().len());
+        if found != expected {
+            return Err((RANGES, format!("{found} convolutions instead of {expected}")));
+        }
+        let is_range = |[least, most]: &[f32; 2]| least.is_finite() && most.is_finite() && least <= most;
+        match ranges.iter().position(|range| !is_range(range)) {
+            Some(index) => Err((RANGES, format!("convolution {index}: {:?} is no range", ranges[index]))),
+            None => Ok(()),
+        }
     }
 
     /// What a file chooses of a known network.

@@ -96,6 +96,7 @@ fn interpret<'a>(model: &Model<'a>, name: String) -> Result<Contents<'a>, Depart
         score_threshold: SCORE_THRESHOLD,
         iou_threshold: if family == Family::Yolov5 { yolov5::IOU_THRESHOLD } else { yolov8::IOU_THRESHOLD },
         max_boxes: if family == Family::Yolov5 { yolov5::MAX_BOXES } else { yolov8::MAX_BOXES },
+        ranges: None,
     };
     Ok(Contents { metadata, tensors })
 }

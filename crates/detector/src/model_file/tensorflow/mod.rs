@@ -83,6 +83,7 @@ fn interpret<'a>(graph: &Graph<'a>, backbone: Backbone, name: String) -> Result<
         score_threshold: limits.score_threshold,
         iou_threshold: limits.iou_threshold,
         max_boxes: limits.max_boxes,
+        ranges: None,
     };
     Ok(Contents { metadata, tensors: layers.tensors })
 }

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "vector instructions on pointers into the arena")]
 
 use super::epilogue::Epilogue;
-use crate::executor::cpu::simd::{Simd, prefetch_weights};
+use crate::executor::cpu::simd::{Dot, Simd, prefetch_weights};
 
 /// What a register tile of a convolution is made of. Distances are in values.
 #[derive(Debug, Clone, Copy)]
@@ -18,19 +18,20 @@ pub(in crate::executor::cpu) struct Direct<'a> {
     pub(in crate::executor::cpu) column: usize,
     /// Rows and columns of taps.
     pub(in crate::executor::cpu) taps: (usize, usize),
-    /// Channels of each block of the input.
+    /// Values of each block of the input that a tap takes.
     pub(in crate::executor::cpu) counts: &'a [u16],
-    /// In the order of the loops: block, row, column, channel, and the tile's vectors of output channels.
+    /// In the order of the loops: block, row, column, value, and the tile's vectors of output channels.
     pub(in crate::executor::cpu) weights: *const f32,
-    /// One for each output channel of the tile.
+    /// One for each output channel of the tile, as `bias`; for sums of bytes only.
+    pub(in crate::executor::cpu) scales: *const f32,
     pub(in crate::executor::cpu) bias: *const f32,
     /// The first pixel's first vector; the others' follow it.
     pub(in crate::executor::cpu) output: *mut f32,
-    /// From a block of output channels to the next.
-    pub(in crate::executor::cpu) output_block: usize,
+    /// From there to the second vector.
+    pub(in crate::executor::cpu) output_vector: usize,
     /// What is added, laid out as the output.
     pub(in crate::executor::cpu) residual: *const f32,
-    pub(in crate::executor::cpu) residual_block: usize,
+    pub(in crate::executor::cpu) residual_vector: usize,
     pub(in crate::executor::cpu) epilogue: Epilogue,
 }
 
@@ -42,11 +43,11 @@ macro_rules! tile {
         ///
         /// As [`Simd`], for everything that `a` points to.
         #[inline(always)]
-        unsafe fn $name<S: Simd, const VECTORS: usize, const PIXEL: usize>(a: &Direct<'_>) {
+        unsafe fn $name<D: Dot, const VECTORS: usize, const PIXEL: usize>(a: &Direct<'_>) {
             // SAFETY: the caller's.
             unsafe {
-                let mut first = [S::splat(0.0); $pixels];
-                let mut second = [S::splat(0.0); $pixels];
+                let mut first = [D::zero(); $pixels];
+                let mut second = [D::zero(); $pixels];
                 let mut weights = a.weights;
                 let mut block = a.input;
                 for &count in a.counts {
@@ -57,37 +58,40 @@ macro_rules! tile {
                             let taps = block.add(tap);
                             // The next block's lines: those between two pixels are the first columns'. The picture has
                             // no next block.
-                            if PIXEL >= S::LANES && column * S::LANES < PIXEL {
-                                $( S::prefetch(next.wrapping_add(tap + $t * PIXEL)); )*
+                            if PIXEL >= D::F::LANES && column * D::F::LANES < PIXEL {
+                                $( D::F::prefetch(next.wrapping_add(tap + $t * PIXEL)); )*
                             }
                             for channel in 0..usize::from(count) {
-                                prefetch_weights::<S, VECTORS>(weights);
-                                let w = S::load(weights);
+                                prefetch_weights::<D::F, VECTORS>(weights);
+                                let w = D::load(weights);
                                 if VECTORS == 2 {
-                                    let w2 = S::load(weights.add(S::LANES));
+                                    let w2 = D::load(weights.add(D::F::LANES));
                                     $(
-                                        let value = S::splat(*taps.add($t * PIXEL + channel));
-                                        first[$t] = S::mul_add(w, value, first[$t]);
-                                        second[$t] = S::mul_add(w2, value, second[$t]);
+                                        let value = D::splat(taps.add($t * PIXEL + channel));
+                                        first[$t] = D::dot(first[$t], value, w);
+                                        second[$t] = D::dot(second[$t], value, w2);
                                     )*
                                 } else {
                                     $(
-                                        let value = S::splat(*taps.add($t * PIXEL + channel));
-                                        first[$t] = S::mul_add(w, value, first[$t]);
+                                        let value = D::splat(taps.add($t * PIXEL + channel));
+                                        first[$t] = D::dot(first[$t], value, w);
                                     )*
                                 }
-                                weights = weights.add(VECTORS * S::LANES);
+                                weights = weights.add(VECTORS * D::F::LANES);
                             }
                         }
                     }
                     block = next;
                 }
-                let bias = S::load(a.bias);
-                a.epilogue.store::<S, $pixels>(first, bias, a.output, a.residual);
+                let bias = D::F::load(a.bias);
+                let values = [$( D::finish(first[$t], a.scales, bias) ),*];
+                a.epilogue.store::<D::F, $pixels>(values, a.output, a.residual);
                 if VECTORS == 2 {
-                    let bias = S::load(a.bias.add(S::LANES));
-                    let residual = a.residual.wrapping_add(a.residual_block);
-                    a.epilogue.store::<S, $pixels>(second, bias, a.output.add(a.output_block), residual);
+                    let bias = D::F::load(a.bias.add(D::F::LANES));
+                    let scales = a.scales.wrapping_add(D::F::LANES);
+                    let values = [$( D::finish(second[$t], scales, bias) ),*];
+                    let residual = a.residual.wrapping_add(a.residual_vector);
+                    a.epilogue.store::<D::F, $pixels>(values, a.output.add(a.output_vector), residual);
                 }
             }
         }
@@ -96,16 +100,13 @@ macro_rules! tile {
 
 register_tiles!(tile);
 
-/// A tile of `pixels` in `1..=S::TILE`.
+/// A tile of `pixels` in `1..=D::F::TILE`.
 ///
 /// # Safety
 ///
 /// As [`Simd`], for everything that `a` points to.
 #[inline(always)]
-pub(super) unsafe fn direct<S: Simd, const VECTORS: usize, const PIXEL: usize>(
-    pixels: usize,
-    a: &Direct<'_>,
-) {
+pub(super) unsafe fn direct<D: Dot, const VECTORS: usize, const PIXEL: usize>(pixels: usize, a: &Direct<'_>) {
     // SAFETY: the caller's. Tiles above what the instruction set uses are left out of its code.
-    unsafe { by_tile!(pixels, S::TILE, (S, VECTORS, PIXEL), a) }
+    unsafe { by_tile!(pixels, D::F::TILE, (D, VECTORS, PIXEL), a) }
 }

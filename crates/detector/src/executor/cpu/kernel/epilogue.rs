@@ -1,14 +1,17 @@
 //! What happens to a convolution's sums before they are stored.
 #![expect(unsafe_code, reason = "vector instructions on pointers into the arena")]
 
+use crate::executor::cpu::quantization::{Quantization, Storage};
 use crate::executor::cpu::simd::{Simd, exp};
 use crate::graph::{Activation, Residual};
 
-/// Activation and residual of a convolution.
+/// What becomes of a convolution's sums.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::executor::cpu) struct Epilogue {
     curve: Curve,
-    residual: Option<Residual>,
+    /// When the residual is added, and how it is stored.
+    residual: Option<(Residual, Storage)>,
+    output: Storage,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -19,17 +22,21 @@ enum Curve {
 }
 
 impl Epilogue {
-    pub(in crate::executor::cpu) fn new(activation: Activation, residual: Option<Residual>) -> Self {
+    pub(in crate::executor::cpu) fn new(
+        activation: Activation,
+        residual: Option<(Residual, Storage)>,
+        output: Storage,
+    ) -> Self {
         let curve = match activation {
             Activation::Identity => Curve::Bent(1.0),
             Activation::Relu => Curve::Bent(0.0),
             Activation::LeakyRelu(slope) => Curve::Bent(slope),
             Activation::Silu => Curve::Silu,
         };
-        Self { curve, residual }
+        Self { curve, residual, output }
     }
 
-    /// Finishes a row of pixels and stores them side by side.
+    /// Finishes the values of a row of pixels and stores them, neighbours as many `f32` apart as a vector has lanes.
     ///
     /// # Safety
     ///
@@ -37,50 +44,98 @@ impl Epilogue {
     #[inline(always)]
     pub(super) unsafe fn store<S: Simd, const PIXELS: usize>(
         self,
-        sums: [S::V; PIXELS],
-        bias: S::V,
+        values: [S::V; PIXELS],
         output: *mut f32,
         residual: *const f32,
     ) {
-        // SAFETY: the caller's. The branches are the same for all pixels, so they are taken once.
+        use Storage::{Bytes, Numbers};
+        // SAFETY: the caller's. The branches are the same for all pixels: those that are many are taken once.
         unsafe {
-            match (self.curve, self.residual) {
-                (Curve::Bent(slope), None) => {
+            match (self.curve, self.residual, self.output) {
+                (Curve::Bent(slope), None, Numbers) => {
                     let slope = S::splat(slope);
-                    for (pixel, sum) in sums.into_iter().enumerate() {
-                        S::store(output.add(pixel * S::LANES), bent::<S>(S::add(sum, bias), slope));
+                    for (pixel, value) in values.into_iter().enumerate() {
+                        S::store(output.add(pixel * S::LANES), bent::<S>(value, slope));
                     }
                 }
-                (Curve::Bent(slope), Some(Residual::BeforeActivation)) => {
+                (Curve::Bent(slope), Some((Residual::BeforeActivation, Numbers)), Numbers) => {
                     let slope = S::splat(slope);
-                    for (pixel, sum) in sums.into_iter().enumerate() {
+                    for (pixel, value) in values.into_iter().enumerate() {
                         let other = S::load(residual.add(pixel * S::LANES));
-                        let value = bent::<S>(S::add(S::add(sum, bias), other), slope);
-                        S::store(output.add(pixel * S::LANES), value);
+                        S::store(output.add(pixel * S::LANES), bent::<S>(S::add(value, other), slope));
                     }
                 }
-                (Curve::Bent(slope), Some(Residual::AfterActivation)) => {
+                (Curve::Bent(slope), Some((Residual::AfterActivation, Numbers)), Numbers) => {
                     let slope = S::splat(slope);
-                    for (pixel, sum) in sums.into_iter().enumerate() {
+                    for (pixel, value) in values.into_iter().enumerate() {
                         let other = S::load(residual.add(pixel * S::LANES));
-                        let value = S::add(bent::<S>(S::add(sum, bias), slope), other);
-                        S::store(output.add(pixel * S::LANES), value);
+                        S::store(output.add(pixel * S::LANES), S::add(bent::<S>(value, slope), other));
                     }
                 }
-                (Curve::Silu, when) => {
-                    for (pixel, sum) in sums.into_iter().enumerate() {
-                        let mut value = S::add(sum, bias);
-                        if when == Some(Residual::BeforeActivation) {
-                            value = S::add(value, S::load(residual.add(pixel * S::LANES)));
+                (Curve::Bent(slope), None, Bytes(quantization)) => {
+                    let slope = S::splat(slope);
+                    for (pixel, value) in values.into_iter().enumerate() {
+                        let value = bent::<S>(value, slope);
+                        quantization.store::<S>(output.add(pixel * S::LANES), value);
+                    }
+                }
+                (curve, residual_is, storage) => {
+                    for (pixel, mut value) in values.into_iter().enumerate() {
+                        let other = residual.wrapping_add(pixel * S::LANES);
+                        if let Some((Residual::BeforeActivation, storage)) = residual_is {
+                            value = S::add(value, storage.load::<S>(other));
                         }
-                        value = silu::<S>(value);
-                        if when == Some(Residual::AfterActivation) {
-                            value = S::add(value, S::load(residual.add(pixel * S::LANES)));
+                        value = match curve {
+                            Curve::Bent(slope) => bent::<S>(value, S::splat(slope)),
+                            Curve::Silu => silu::<S>(value),
+                        };
+                        if let Some((Residual::AfterActivation, storage)) = residual_is {
+                            value = S::add(value, storage.load::<S>(other));
                         }
-                        S::store(output.add(pixel * S::LANES), value);
+                        storage.store::<S>(output.add(pixel * S::LANES), value);
                     }
                 }
             }
+        }
+    }
+}
+
+impl Storage {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(self, from: *const f32) -> S::V {
+        // SAFETY: the caller's.
+        unsafe {
+            match self {
+                Self::Numbers => S::load(from),
+                Self::Bytes(Quantization { scale, zero }) => {
+                    let offset = S::splat(-scale * f32::from(zero));
+                    S::mul_add(S::load_bytes(from.cast()), S::splat(scale), offset)
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store<S: Simd>(self, to: *mut f32, value: S::V) {
+        // SAFETY: the caller's.
+        unsafe {
+            match self {
+                Self::Numbers => S::store(to, value),
+                Self::Bytes(quantization) => quantization.store::<S>(to, value),
+            }
+        }
+    }
+}
+
+impl Quantization {
+    #[inline(always)]
+    unsafe fn store<S: Simd>(self, to: *mut f32, value: S::V) {
+        // SAFETY: the caller's.
+        unsafe {
+            let value = S::mul_add(value, S::splat(1.0 / self.scale), S::splat(f32::from(self.zero)));
+            // Within what becomes an integer, whatever came in.
+            let value = S::min(S::max(value, S::splat(0.0)), S::splat(255.0));
+            S::store_bytes(to.cast(), value);
         }
     }
 }

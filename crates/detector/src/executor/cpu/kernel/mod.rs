@@ -20,8 +20,8 @@ use super::instruction_set::InstructionSet;
 #[cfg(target_arch = "aarch64")]
 use super::simd::Neon;
 #[cfg(target_arch = "x86_64")]
-use super::simd::{Avx2, Avx512};
-use super::simd::{Portable, Simd};
+use super::simd::{Avx2, Avx512, Avx512Vnni};
+use super::simd::{Numbers, Portable, Simd};
 
 /// Values between neighbouring pixels of a register tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,17 +42,20 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) struct Kernels {
     pub(super) instruction_set: InstructionSet,
-    /// Channels of a block.
+    /// Values of a pixel in a block, and channels of a vector.
     pub(super) lanes: usize,
     /// The largest register tile.
     pub(super) tile: usize,
     /// A register tile of a convolution: its step, its vectors (1 or 2) and its pixels.
     pub(super) direct: unsafe fn(Step, usize, usize, &Direct<'_>),
+    /// The same where inputs and weights are bytes; the picture is none.
+    pub(super) direct_bytes: unsafe fn(Step, usize, usize, &Direct<'_>),
     /// A product of Winograd's convolution: its vectors (1 or 2) and its tiles.
     pub(super) product: unsafe fn(usize, usize, &Product),
     /// Transforms for tiles of 2, 3 and 4 outputs an axis.
     pub(super) transforms: [Transforms; 3],
     pub(super) max_pool: unsafe fn(&MaxPool),
+    pub(super) max_pool_bytes: unsafe fn(&MaxPool),
     /// So many rounds of multiplications and additions in registers, and how many those were.
     pub(super) peak: unsafe fn(usize) -> usize,
 }
@@ -66,7 +69,7 @@ pub(super) struct Transforms {
 }
 
 macro_rules! kernels {
-    ($table:ident, $module:ident, $set:ident, $simd:ty $(, #[$feature:meta])?) => {
+    ($table:ident, $module:ident, $set:ident, $simd:ty, $bytes:ty $(, #[$feature:meta])?) => {
         mod $module {
             use super::*;
 
@@ -76,14 +79,29 @@ macro_rules! kernels {
                 // SAFETY: the caller's.
                 unsafe {
                     match (step, vectors) {
-                        (Step::Block, 1) => direct::direct::<$simd, 1, LANES>(pixels, a),
-                        (Step::Block, _) => direct::direct::<$simd, 2, LANES>(pixels, a),
-                        (Step::TwoBlocks, 1) => direct::direct::<$simd, 1, { 2 * LANES }>(pixels, a),
-                        (Step::TwoBlocks, _) => direct::direct::<$simd, 2, { 2 * LANES }>(pixels, a),
-                        (Step::Rgb, 1) => direct::direct::<$simd, 1, 3>(pixels, a),
-                        (Step::Rgb, _) => direct::direct::<$simd, 2, 3>(pixels, a),
-                        (Step::TwoRgb, 1) => direct::direct::<$simd, 1, 6>(pixels, a),
-                        (Step::TwoRgb, _) => direct::direct::<$simd, 2, 6>(pixels, a),
+                        (Step::Block, 1) => direct::direct::<Numbers<$simd>, 1, LANES>(pixels, a),
+                        (Step::Block, _) => direct::direct::<Numbers<$simd>, 2, LANES>(pixels, a),
+                        (Step::TwoBlocks, 1) => direct::direct::<Numbers<$simd>, 1, { 2 * LANES }>(pixels, a),
+                        (Step::TwoBlocks, _) => direct::direct::<Numbers<$simd>, 2, { 2 * LANES }>(pixels, a),
+                        (Step::Rgb, 1) => direct::direct::<Numbers<$simd>, 1, 3>(pixels, a),
+                        (Step::Rgb, _) => direct::direct::<Numbers<$simd>, 2, 3>(pixels, a),
+                        (Step::TwoRgb, 1) => direct::direct::<Numbers<$simd>, 1, 6>(pixels, a),
+                        (Step::TwoRgb, _) => direct::direct::<Numbers<$simd>, 2, 6>(pixels, a),
+                    }
+                }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn direct_bytes(step: Step, vectors: usize, pixels: usize, a: &Direct<'_>) {
+                const LANES: usize = <$simd>::LANES;
+                // SAFETY: the caller's.
+                unsafe {
+                    match (step, vectors) {
+                        (Step::Block, 1) => direct::direct::<$bytes, 1, LANES>(pixels, a),
+                        (Step::Block, _) => direct::direct::<$bytes, 2, LANES>(pixels, a),
+                        (Step::TwoBlocks, 1) => direct::direct::<$bytes, 1, { 2 * LANES }>(pixels, a),
+                        (Step::TwoBlocks, _) => direct::direct::<$bytes, 2, { 2 * LANES }>(pixels, a),
+                        (Step::Rgb | Step::TwoRgb, _) => unreachable!("the picture is no bytes"),
                     }
                 }
             }
@@ -118,6 +136,12 @@ macro_rules! kernels {
             }
 
             $(#[$feature])?
+            pub(super) unsafe fn max_pool_bytes(a: &MaxPool) {
+                // SAFETY: the caller's.
+                unsafe { pool::max_pool_bytes::<{ 4 * <$simd>::LANES }>(a) }
+            }
+
+            $(#[$feature])?
             pub(super) unsafe fn peak(rounds: usize) -> usize {
                 // SAFETY: the caller's.
                 unsafe { peak::peak::<$simd>(rounds) }
@@ -129,6 +153,7 @@ macro_rules! kernels {
             lanes: <$simd>::LANES,
             tile: <$simd>::TILE,
             direct: $module::direct,
+            direct_bytes: $module::direct_bytes,
             product: $module::product,
             transforms: [
                 Transforms { inputs: $module::inputs::<Tile2>, outputs: $module::outputs::<Tile2> },
@@ -136,18 +161,28 @@ macro_rules! kernels {
                 Transforms { inputs: $module::inputs::<Tile4>, outputs: $module::outputs::<Tile4> },
             ],
             max_pool: $module::max_pool,
+            max_pool_bytes: $module::max_pool_bytes,
             peak: $module::peak,
         };
     };
 }
 
 #[cfg(target_arch = "x86_64")]
-kernels!(AVX512, avx512, Avx512, Avx512, #[target_feature(enable = "avx512f,fma")]);
+kernels!(
+    AVX512_VNNI,
+    avx512_vnni,
+    Avx512,
+    Avx512,
+    Avx512Vnni,
+    #[target_feature(enable = "avx512f,avx512vnni,fma")]
+);
 #[cfg(target_arch = "x86_64")]
-kernels!(AVX2, avx2, Avx2, Avx2, #[target_feature(enable = "avx2,fma")]);
+kernels!(AVX512, avx512, Avx512, Avx512, Avx512, #[target_feature(enable = "avx512f,fma")]);
+#[cfg(target_arch = "x86_64")]
+kernels!(AVX2, avx2, Avx2, Avx2, Avx2, #[target_feature(enable = "avx2,fma")]);
 #[cfg(target_arch = "aarch64")]
-kernels!(NEON, neon, Neon, Neon);
-kernels!(PORTABLE, portable, Portable, Portable);
+kernels!(NEON, neon, Neon, Neon, Neon);
+kernels!(PORTABLE, portable, Portable, Portable, Portable);
 
 impl Kernels {
     /// Vectors of a group of output channels where so many channels are left.
@@ -162,6 +197,9 @@ impl Kernels {
         {
             let fma = std::arch::is_x86_feature_detected!("fma");
             if fma && std::arch::is_x86_feature_detected!("avx512f") {
+                if std::arch::is_x86_feature_detected!("avx512vnni") {
+                    available.push(&AVX512_VNNI);
+                }
                 available.push(&AVX512);
             }
             if fma && std::arch::is_x86_feature_detected!("avx2") {

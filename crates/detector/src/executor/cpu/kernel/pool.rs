@@ -47,3 +47,28 @@ pub(super) unsafe fn max_pool<S: Simd>(a: &MaxPool) {
         }
     }
 }
+
+/// The row where channels are bytes, `BYTES` of a pixel.
+///
+/// # Safety
+///
+/// As [`max_pool`].
+#[inline(always)]
+pub(super) unsafe fn max_pool_bytes<const BYTES: usize>(a: &MaxPool) {
+    let (top, bottom) = inside(a.window, a.y, a.size.0);
+    for x in 0..a.width {
+        let (left, right) = inside(a.window, x, a.size.1);
+        let mut most = [0u8; BYTES];
+        for y in top..bottom {
+            for x in left..right {
+                // SAFETY: the caller's; positions inside of the picture.
+                let pixel = unsafe { a.input.add(y * a.row).cast::<[u8; BYTES]>().add(x).read() };
+                for (most, byte) in most.iter_mut().zip(pixel) {
+                    *most = byte.max(*most);
+                }
+            }
+        }
+        // SAFETY: the caller's.
+        unsafe { a.output.cast::<[u8; BYTES]>().add(x).write(most) };
+    }
+}

@@ -249,21 +249,21 @@ pub(super) unsafe fn outputs<S: Simd, T: Tile>(a: &Outputs) {
             if y >= a.size.0 {
                 break;
             }
-            let pixels = T::outputs::<S>(columns);
+            let pixels = T::outputs::<S>(columns).map(|pixel| S::add(pixel, bias));
             let (output, residual) = (a.output.add(y * a.row), a.residual.wrapping_add(y * a.residual_row));
             if a.size.1 == T::OUTPUTS {
                 match T::OUTPUTS {
-                    2 => a.epilogue.store::<S, 2>([pixels[0], pixels[1]], bias, output, residual),
-                    3 => a.epilogue.store::<S, 3>([pixels[0], pixels[1], pixels[2]], bias, output, residual),
+                    2 => a.epilogue.store::<S, 2>([pixels[0], pixels[1]], output, residual),
+                    3 => a.epilogue.store::<S, 3>([pixels[0], pixels[1], pixels[2]], output, residual),
                     _ => {
                         let row = [pixels[0], pixels[1], pixels[2], pixels[3]];
-                        a.epilogue.store::<S, 4>(row, bias, output, residual);
+                        a.epilogue.store::<S, 4>(row, output, residual);
                     }
                 }
             } else {
                 for (x, pixel) in pixels.into_iter().enumerate().take(a.size.1) {
                     let residual = residual.wrapping_add(x * S::LANES);
-                    a.epilogue.store::<S, 1>([pixel], bias, output.add(x * S::LANES), residual);
+                    a.epilogue.store::<S, 1>([pixel], output.add(x * S::LANES), residual);
                 }
             }
         }

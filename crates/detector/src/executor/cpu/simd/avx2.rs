@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::Simd;
+use super::{Dot, Simd};
 
 /// AVX2 and FMA.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +70,55 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn load_bytes(from: *const u8) -> __m256 {
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()))) }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(to: *mut u8, v: __m256) {
+        unsafe {
+            let integers = _mm256_cvtps_epi32(v);
+            let (low, high) = (_mm256_castsi256_si128(integers), _mm256_extracti128_si256::<1>(integers));
+            let words = _mm_packs_epi32(low, high);
+            _mm_storel_epi64(to.cast(), _mm_packus_epi16(words, words));
+        }
+    }
+    #[inline(always)]
     unsafe fn prefetch(at: *const f32) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+}
+
+/// AVX2 multiplies bytes only with sums that may overflow, so they become words first.
+impl Dot for Avx2 {
+    type F = Self;
+    type Sum = __m256i;
+    type Term = __m256i;
+
+    #[inline(always)]
+    unsafe fn zero() -> __m256i {
+        unsafe { _mm256_setzero_si256() }
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> __m256i {
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn splat(from: *const f32) -> __m256i {
+        unsafe { _mm256_set1_epi32(from.cast::<i32>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn dot(sum: __m256i, value: __m256i, weight: __m256i) -> __m256i {
+        unsafe {
+            // The bytes at even and at odd places, as words.
+            let even = _mm256_and_si256(value, _mm256_set1_epi16(0xff));
+            let even = _mm256_madd_epi16(even, _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(weight)));
+            let odd = _mm256_srli_epi16::<8>(value);
+            let odd = _mm256_madd_epi16(odd, _mm256_srai_epi16::<8>(weight));
+            _mm256_add_epi32(sum, _mm256_add_epi32(even, odd))
+        }
+    }
+    #[inline(always)]
+    unsafe fn finish(sum: __m256i, scales: *const f32, bias: __m256) -> __m256 {
+        unsafe { _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), _mm256_loadu_ps(scales), bias) }
     }
 }

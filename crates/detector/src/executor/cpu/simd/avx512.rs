@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::Simd;
+use super::{Dot, Simd};
 
 /// AVX-512F; every processor that has it has FMA.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +67,85 @@ impl Simd for Avx512 {
         unsafe { _mm512_scalef_ps(_mm512_set1_ps(1.0), a) }
     }
     #[inline(always)]
+    unsafe fn load_bytes(from: *const u8) -> __m512 {
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast()))) }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(to: *mut u8, v: __m512) {
+        unsafe { _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v))) }
+    }
+    #[inline(always)]
     unsafe fn prefetch(at: *const f32) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+}
+
+/// One product of bytes after the other: a processor with AVX-512F need not have more.
+impl Dot for Avx512 {
+    type F = Self;
+    type Sum = __m512i;
+    type Term = __m512i;
+
+    #[inline(always)]
+    unsafe fn zero() -> __m512i {
+        unsafe { _mm512_setzero_si512() }
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> __m512i {
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn splat(from: *const f32) -> __m512i {
+        unsafe { _mm512_set1_epi32(from.cast::<i32>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn dot(sum: __m512i, value: __m512i, weight: __m512i) -> __m512i {
+        macro_rules! product {
+            ($byte:literal) => {{
+                let value = _mm512_srli_epi32::<24>(_mm512_slli_epi32::<{ 24 - 8 * $byte }>(value));
+                let weight = _mm512_srai_epi32::<24>(_mm512_slli_epi32::<{ 24 - 8 * $byte }>(weight));
+                _mm512_mullo_epi32(value, weight)
+            }};
+        }
+        unsafe {
+            let first = _mm512_add_epi32(product!(0), product!(1));
+            let second = _mm512_add_epi32(product!(2), product!(3));
+            _mm512_add_epi32(sum, _mm512_add_epi32(first, second))
+        }
+    }
+    #[inline(always)]
+    unsafe fn finish(sum: __m512i, scales: *const f32, bias: __m512) -> __m512 {
+        unsafe { _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(scales), bias) }
+    }
+}
+
+/// AVX-512F with the instruction for sums of products of bytes.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::executor::cpu) struct Avx512Vnni;
+
+impl Dot for Avx512Vnni {
+    type F = Avx512;
+    type Sum = __m512i;
+    type Term = __m512i;
+
+    #[inline(always)]
+    unsafe fn zero() -> __m512i {
+        unsafe { Avx512::zero() }
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> __m512i {
+        unsafe { <Avx512 as Dot>::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn splat(from: *const f32) -> __m512i {
+        unsafe { <Avx512 as Dot>::splat(from) }
+    }
+    #[inline(always)]
+    unsafe fn dot(sum: __m512i, value: __m512i, weight: __m512i) -> __m512i {
+        unsafe { _mm512_dpbusd_epi32(sum, value, weight) }
+    }
+    #[inline(always)]
+    unsafe fn finish(sum: __m512i, scales: *const f32, bias: __m512) -> __m512 {
+        unsafe { Avx512::finish(sum, scales, bias) }
     }
 }

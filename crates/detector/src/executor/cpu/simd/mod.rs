@@ -1,4 +1,4 @@
-//! Vectors of `f32` in the registers of one instruction set.
+//! Vectors of `f32`, and of integers, in the registers of one instruction set.
 #![expect(unsafe_code, reason = "vector instructions that the processor must have")]
 
 #[cfg(target_arch = "x86_64")]
@@ -12,10 +12,12 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 pub(super) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
-pub(super) use avx512::Avx512;
+pub(super) use avx512::{Avx512, Avx512Vnni};
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon::Neon;
 pub(super) use portable::Portable;
+
+use std::marker::PhantomData;
 
 use super::memory::LINE;
 
@@ -50,8 +52,73 @@ pub(super) trait Simd: Copy {
     unsafe fn round(a: Self::V) -> Self::V;
     /// 2 to the power of integers in `-126..=127`.
     unsafe fn power_of_two(a: Self::V) -> Self::V;
+    /// As many bytes as numbers.
+    unsafe fn load_bytes(from: *const u8) -> Self::V;
+    /// The nearest integers to values in `0..=255`, as bytes.
+    unsafe fn store_bytes(to: *mut u8, v: Self::V);
     /// Asks for a cache line ahead; any address will do.
     unsafe fn prefetch(at: *const f32);
+}
+
+/// Sums of products of values with weights, in vectors of as many sums as [`Dot::F`] has lanes. A value is a number, or
+/// four bytes whose products are added.
+///
+/// # Safety
+///
+/// As [`Simd`].
+pub(super) trait Dot: Copy {
+    /// The numbers that the sums become.
+    type F: Simd;
+    /// A vector of sums.
+    type Sum: Copy;
+    /// A vector of values or weights.
+    type Term: Copy;
+
+    unsafe fn zero() -> Self::Sum;
+    /// A weight for each sum.
+    unsafe fn load(from: *const f32) -> Self::Term;
+    /// One value for all sums.
+    unsafe fn splat(from: *const f32) -> Self::Term;
+    /// `sum` and the products. Bytes of values are `0..=255`, those of weights `-128..=127`.
+    unsafe fn dot(sum: Self::Sum, value: Self::Term, weight: Self::Term) -> Self::Sum;
+    /// The sum, times its scale where it is one of bytes, plus the bias.
+    unsafe fn finish(sum: Self::Sum, scales: *const f32, bias: <Self::F as Simd>::V) -> <Self::F as Simd>::V;
+}
+
+/// Sums of products of numbers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Numbers<S>(PhantomData<S>);
+
+impl<S: Simd> Dot for Numbers<S> {
+    type F = S;
+    type Sum = S::V;
+    type Term = S::V;
+
+    #[inline(always)]
+    unsafe fn zero() -> S::V {
+        // SAFETY: the caller's, here and below.
+        unsafe { S::splat(0.0) }
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> S::V {
+        // SAFETY: see `zero`.
+        unsafe { S::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn splat(from: *const f32) -> S::V {
+        // SAFETY: see `zero`.
+        unsafe { S::splat(*from) }
+    }
+    #[inline(always)]
+    unsafe fn dot(sum: S::V, value: S::V, weight: S::V) -> S::V {
+        // SAFETY: see `zero`.
+        unsafe { S::mul_add(weight, value, sum) }
+    }
+    #[inline(always)]
+    unsafe fn finish(sum: S::V, _: *const f32, bias: S::V) -> S::V {
+        // SAFETY: see `zero`.
+        unsafe { S::add(sum, bias) }
+    }
 }
 
 /// Values between the weights that a loop over channels takes and those that it asks for: with two vectors of AVX-512, what
@@ -66,7 +133,7 @@ const AHEAD: usize = 512;
 /// As [`Simd`]; `weights` may be anything.
 #[inline(always)]
 pub(super) unsafe fn prefetch_weights<S: Simd, const VECTORS: usize>(weights: *const f32) {
-    // SAFETY: the caller vouches for the instruction set.
+    // TY: the caller vouches for the instruction set.
     unsafe {
         S::prefetch(weights.wrapping_add(AHEAD));
         if VECTORS * S::LANES > LINE {
@@ -86,7 +153,7 @@ pub(super) unsafe fn exp<S: Simd>(v: S::V) -> S::V {
     /// ln 2 in two parts, of which the first times a small integer is exact (Cody and Waite, 1980).
     const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
     const TAYLOR: [f32; 7] = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
-    // SAFETY: the caller vouches for the instruction set.
+    // TY: the caller vouches for the instruction set.
     unsafe {
         let v = S::min(S::max(v, S::splat(-87.0)), S::splat(87.0));
         let n = S::round(S::mul(v, S::splat(std::f32::consts::LOG2_E)));

@@ -3,7 +3,7 @@
 
 use std::arch::aarch64::*;
 
-use super::Simd;
+use super::{Dot, Simd};
 
 /// NEON.
 #[derive(Debug, Clone, Copy)]
@@ -76,5 +76,67 @@ impl Simd for Neon {
         }
     }
     #[inline(always)]
+    unsafe fn load_bytes(from: *const u8) -> float32x4x2_t {
+        unsafe {
+            let words = vmovl_u8(vld1_u8(from));
+            float32x4x2_t(
+                vcvtq_f32_u32(vmovl_u16(vget_low_u16(words))),
+                vcvtq_f32_u32(vmovl_u16(vget_high_u16(words))),
+            )
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(to: *mut u8, v: float32x4x2_t) {
+        unsafe {
+            let words = vcombine_u16(vqmovun_s32(vcvtnq_s32_f32(v.0)), vqmovun_s32(vcvtnq_s32_f32(v.1)));
+            vst1_u8(to, vqmovn_u16(words));
+        }
+    }
+    #[inline(always)]
     unsafe fn prefetch(_: *const f32) {}
+}
+
+/// The products fit into words; the instruction that adds four of bytes came with later processors.
+impl Dot for Neon {
+    type F = Self;
+    type Sum = int32x4x2_t;
+    type Term = int32x4x2_t;
+
+    #[inline(always)]
+    unsafe fn zero() -> int32x4x2_t {
+        unsafe { int32x4x2_t(vdupq_n_s32(0), vdupq_n_s32(0)) }
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> int32x4x2_t {
+        unsafe { int32x4x2_t(vld1q_s32(from.cast()), vld1q_s32(from.add(4).cast())) }
+    }
+    #[inline(always)]
+    unsafe fn splat(from: *const f32) -> int32x4x2_t {
+        unsafe {
+            let bytes = vdupq_n_s32(from.cast::<i32>().read_unaligned());
+            int32x4x2_t(bytes, bytes)
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot(sum: int32x4x2_t, value: int32x4x2_t, weight: int32x4x2_t) -> int32x4x2_t {
+        unsafe {
+            let half = |sum, value, weight| {
+                let (value, weight) = (vreinterpretq_u8_s32(value), vreinterpretq_s8_s32(weight));
+                let product = |value, weight| {
+                    vpaddlq_s16(vmulq_s16(vreinterpretq_s16_u16(vmovl_u8(value)), vmovl_s8(weight)))
+                };
+                let low = product(vget_low_u8(value), vget_low_s8(weight));
+                let high = product(vget_high_u8(value), vget_high_s8(weight));
+                vaddq_s32(sum, vpaddq_s32(low, high))
+            };
+            int32x4x2_t(half(sum.0, value.0, weight.0), half(sum.1, value.1, weight.1))
+        }
+    }
+    #[inline(always)]
+    unsafe fn finish(sum: int32x4x2_t, scales: *const f32, bias: float32x4x2_t) -> float32x4x2_t {
+        unsafe {
+            let sum = float32x4x2_t(vcvtq_f32_s32(sum.0), vcvtq_f32_s32(sum.1));
+            Self::mul_add(sum, <Self as Simd>::load(scales), bias)
+        }
+    }
 }

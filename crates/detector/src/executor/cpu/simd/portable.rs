@@ -1,6 +1,6 @@
 //! 4 lanes as an array, for the compiler to put into whatever registers there are.
 
-use super::Simd;
+use super::{Dot, Simd};
 
 /// Plain Rust.
 #[derive(Debug, Clone, Copy)]
@@ -72,5 +72,48 @@ impl Simd for Portable {
         a.map(|exponent| f32::from_bits(((exponent as i32 + 127) << 23) as u32))
     }
     #[inline(always)]
+    unsafe fn load_bytes(from: *const u8) -> [f32; 4] {
+        // SAFETY: the trait's contract.
+        unsafe { from.cast::<[u8; 4]>().read() }.map(f32::from)
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(to: *mut u8, v: [f32; 4]) {
+        // SAFETY: the trait's contract.
+        unsafe { to.cast::<[u8; 4]>().write(v.map(|value| value.round_ties_even() as u8)) }
+    }
+    #[inline(always)]
     unsafe fn prefetch(_: *const f32) {}
+}
+
+impl Dot for Portable {
+    type F = Self;
+    type Sum = [i32; 4];
+    type Term = [i32; 4];
+
+    #[inline(always)]
+    unsafe fn zero() -> [i32; 4] {
+        [0; 4]
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> [i32; 4] {
+        // SAFETY: the trait's contract.
+        unsafe { from.cast::<[i32; 4]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn splat(from: *const f32) -> [i32; 4] {
+        // SAFETY: the trait's contract.
+        [unsafe { from.cast::<i32>().read_unaligned() }; 4]
+    }
+    #[inline(always)]
+    unsafe fn dot(sum: [i32; 4], value: [i32; 4], weight: [i32; 4]) -> [i32; 4] {
+        std::array::from_fn(|lane| {
+            let products = value[lane].to_ne_bytes().into_iter().zip(weight[lane].to_ne_bytes());
+            sum[lane] + products.map(|(a, b)| i32::from(a) * i32::from(b as i8)).sum::<i32>()
+        })
+    }
+    #[inline(always)]
+    unsafe fn finish(sum: [i32; 4], scales: *const f32, bias: [f32; 4]) -> [f32; 4] {
+        // SAFETY: the trait's contract.
+        unsafe { Self::mul_add(sum.map(|sum| sum as f32), <Self as Simd>::load(scales), bias) }
+    }
 }
