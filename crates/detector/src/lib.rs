@@ -42,6 +42,10 @@
 //! | `input` | JSON `[height, width]` in pixels, multiples of 32 |
 //! | `score_threshold`, `iou_threshold` | in `0..=1` |
 //! | `max_boxes` | most detections of a class in a picture; for `yolov5` and `yolov8`, of a picture |
+//! | `activation_ranges` | for computing with bytes: JSON array of each convolution's least and largest output that bytes tell apart |
+//!
+//! Tensors are `f32` or `f16`. A convolution's `weight` may be `i8`; then `weight.scale` is a vector of what one step is worth in
+//! each output channel.
 //!
 //! The first two families are networks that are known by their names, and for them there are
 //!

@@ -43,6 +43,57 @@ fn a_converted_model_finds_the_same() {
     assert!(half["weights"].as_array().unwrap().contains(&"f16".into()));
 }
 
+/// What a model of 8 bits finds is near to what it was made from finds, by default and with the same numbers in single
+/// precision; and it says of itself what it is.
+#[test]
+fn a_model_becomes_one_of_8_bits() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let source = project().join("models/fixtures/yolov3-resnet18.safetensors");
+    let source = source.to_str().unwrap();
+    fs::create_dir(path.join("pictures")).unwrap();
+    write_picture(&path.join("pictures/a.png"), 64, 64);
+    write_picture(&path.join("pictures/b.png"), 90, 50);
+    let convert = ["convert", source, "int8.safetensors", "--int8", "pictures"];
+    stdout(&detect(path, &convert));
+    let info = checked(&stdout(&detect(path, &["info", "int8.safetensors", "--json"])), "detect-info");
+    assert!(info["weights"].as_array().unwrap().contains(&"i8".into()), "{info}");
+    let bench = |arguments: &[&str]| {
+        let all = [&["bench", "--runs", "1", "--json", "--model", "int8.safetensors"], arguments].concat();
+        checked(&stdout(&detect(path, &all)), "detect-bench")["precision"].take()
+    };
+    assert_eq!(bench(&[]), "int8");
+    assert_eq!(bench(&["--precision", "f32"]), "f32");
+    stdout(&detect(path, &["convert", "int8.safetensors", "same.safetensors"]));
+    let said = failure(&detect(path, &["convert", "int8.safetensors", "half.safetensors", "--f16"]), 1);
+    assert!(said.contains("in 8 bits already"), "{said}");
+    let found = |model: &str, precision: &[&str]| {
+        let arguments = ["image", "pictures/a.png", "--json", "--score-threshold", "0", "--model", model];
+        let output = stdout(&detect(path, &[&arguments[..], precision].concat()));
+        let mut scores: Vec<f64> = checked(&output, "detect-image")["detections"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|detection| detection["score"].as_f64().unwrap())
+            .collect();
+        scores.sort_by(f64::total_cmp);
+        scores
+    };
+    let whole = found(source, &[]);
+    assert_eq!(found("same.safetensors", &[]), found("int8.safetensors", &[]));
+    for precision in [&[][..], &["--precision", "f32"]] {
+        let scores = found("int8.safetensors", precision);
+        let best = |scores: &[f64]| scores.last().copied().unwrap();
+        assert!((best(&scores) - best(&whole)).abs() < 0.05, "{} {}", best(&scores), best(&whole));
+    }
+    // What it was made from has no ranges, and a directory without pictures gives none.
+    let said = failure(&detect(path, &["bench", "--model", source, "--precision", "int8"]), 1);
+    assert!(said.contains("detect convert --int8"), "{said}");
+    fs::create_dir(path.join("empty")).unwrap();
+    let said = failure(&detect(path, &["convert", source, "other.safetensors", "--int8", "empty"]), 1);
+    assert!(said.contains("there are no pictures in empty"), "{said}");
+}
+
 /// A graph of TensorFlow's or a network of Darknet's becomes a model file of ours that finds the same: every kind of
 /// upsampling, normalisation and number that they may have is carried over.
 #[test]

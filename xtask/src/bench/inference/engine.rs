@@ -19,12 +19,16 @@ pub enum Engine {
     Sluice,
     /// Sluice with AVX2 only
     SluiceAvx2,
+    /// Sluice in 8 bits
+    SluiceInt8,
     /// candle's own operations
     Candle,
     /// `OpenVINO` in single precision
     Openvino,
     /// `OpenVINO` in bfloat16
     OpenvinoBf16,
+    /// `OpenVINO` in 8 bits, quantized by NNCF
+    OpenvinoInt8,
     /// `OpenCV`'s DNN module
     Opencv,
     /// `PyTorch`
@@ -33,12 +37,14 @@ pub enum Engine {
 
 impl Engine {
     /// Every engine, the one that the others are compared with first.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Onnxruntime,
         Self::Sluice,
         Self::SluiceAvx2,
         Self::Openvino,
         Self::OpenvinoBf16,
+        Self::SluiceInt8,
+        Self::OpenvinoInt8,
         Self::Pytorch,
         Self::Opencv,
         Self::Candle,
@@ -50,9 +56,11 @@ impl Engine {
             Self::Onnxruntime => "onnxruntime",
             Self::Sluice => "sluice",
             Self::SluiceAvx2 => "sluice-avx2",
+            Self::SluiceInt8 => "sluice-int8",
             Self::Candle => "candle",
             Self::Openvino => "openvino",
             Self::OpenvinoBf16 => "openvino-bf16",
+            Self::OpenvinoInt8 => "openvino-int8",
             Self::Opencv => "opencv",
             Self::Pytorch => "pytorch",
         }
@@ -61,7 +69,7 @@ impl Engine {
     /// Its argument to `turns`, the program for engines in Rust; nothing for those in Python.
     fn turns(self) -> Option<&'static str> {
         match self {
-            Self::Sluice => Some("kernels"),
+            Self::Sluice | Self::SluiceInt8 => Some("kernels"),
             Self::SluiceAvx2 => Some("avx2"),
             Self::Candle => Some("candle"),
             _ => None,
@@ -74,6 +82,9 @@ impl fmt::Display for Engine {
         f.write_str(self.name())
     }
 }
+
+/// The ending of the model file in 8 bits.
+pub const INT8: &str = "int8.safetensors";
 
 /// Where the programs and models are.
 #[derive(Debug)]
@@ -131,7 +142,8 @@ impl Process {
         let mut command = match engine.turns() {
             Some(name) => {
                 let mut command = Command::new(&place.turns);
-                command.arg(place.file(network, "safetensors")).arg(name);
+                let model = if engine == Engine::SluiceInt8 { INT8 } else { "safetensors" };
+                command.arg(place.file(network, model)).arg(name);
                 command
             }
             None => {

@@ -79,7 +79,7 @@ fn prepare(workspace: &Workspace, networks: &[Network]) -> Result<Place> {
     };
     stage("building the engines in Rust");
     let mut build = workspace.cargo();
-    build.args(["build", "--release", "--package", "detector", "--example", "turns"]);
+    build.args(["build", "--release", "--package", "detector", "--bin", "detect", "--example", "turns"]);
     finish(build)?;
     let requirements = place.directory.join("requirements.txt");
     if fs::read_to_string(&requirements).ok().as_deref() != Some(REQUIREMENTS) {
@@ -111,6 +111,11 @@ fn prepare(workspace: &Workspace, networks: &[Network]) -> Result<Place> {
             // It was computed from other weights.
             let _ = fs::remove_file(reference_file(network, &place));
         }
+        stage(&format!("rounding {network} to 8 bits"));
+        let mut convert = Command::new(workspace.target().join("release").join("detect"));
+        convert.arg("convert").args([place.file(network, "safetensors"), place.file(network, engine::INT8)]);
+        convert.arg("--int8").arg(place.file(network, "pictures"));
+        finish(convert)?;
     }
     Ok(place)
 }

@@ -9,6 +9,7 @@ import struct
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -184,6 +185,11 @@ def main():
         write_onnx(directory / f"{name}.onnx", network)
         picture = np.random.default_rng(7).random((3, height, width), dtype=np.float32)
         picture.tofile(directory / f"{name}.input")
+        # The same picture in whole numbers, for what is calibrated with picture files.
+        pictures = directory / f"{name}.pictures"
+        pictures.mkdir(exist_ok=True)
+        whole = np.round(picture * 255).astype(np.uint8)
+        cv2.imwrite(str(pictures / "picture.png"), whole.transpose(1, 2, 0)[:, :, ::-1])
         description = {"flops": network.flops, "outputs": network.outputs, "layers": network.layers}
         (directory / f"{name}.json").write_text(json.dumps(description))
 

@@ -23,13 +23,18 @@ def onnxruntime(model, threads, pictures):
     return lambda: session.run(None, {session.get_inputs()[0].name: pictures})
 
 
-def openvino(model, threads, pictures, precision="f32"):
+def openvino(model, threads, pictures, precision="f32", quantize=False):
     import openvino as ov
 
     settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": 1}
     core = ov.Core()
     network = core.read_model(model)
     network.reshape(list(pictures.shape))
+    if quantize:
+        import nncf
+
+        nncf.set_log_level(40)
+        network = nncf.quantize(network, nncf.Dataset([pictures]), subset_size=1, preset=nncf.QuantizationPreset.MIXED)
     compiled = core.compile_model(network, "CPU", settings)
     request = compiled.create_infer_request()
 
@@ -42,6 +47,10 @@ def openvino(model, threads, pictures, precision="f32"):
 
 def openvino_bf16(model, threads, pictures):
     return openvino(model, threads, pictures, "bf16")
+
+
+def openvino_int8(model, threads, pictures):
+    return openvino(model, threads, pictures, quantize=True)
 
 
 def opencv(model, threads, pictures):
@@ -120,6 +129,7 @@ ENGINES = {
     "onnxruntime": onnxruntime,
     "openvino": openvino,
     "openvino-bf16": openvino_bf16,
+    "openvino-int8": openvino_int8,
     "opencv": opencv,
     "pytorch": pytorch,
     "pytorch-f64": pytorch_f64,
