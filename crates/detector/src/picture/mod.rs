@@ -10,6 +10,7 @@
 mod error;
 mod jpeg;
 mod scans_apart;
+mod webp;
 
 use std::io::Cursor;
 
@@ -67,7 +68,7 @@ impl Header {
     pub fn decode(&self, file: &[u8]) -> Result<RgbImage, PictureError> {
         let jpeg = match self.format {
             ImageFormat::Jpeg => Some(jpeg::structure(file).ok_or_else(|| cut_short(self.format))?),
-            ImageFormat::WebP if !is_whole_riff(file) => return Err(cut_short(self.format)),
+            ImageFormat::WebP if !webp::is_whole(file) => return Err(cut_short(self.format)),
             _ => None,
         };
         if let Some(jpeg::Structure { frames: 2.., .. }) = jpeg {
@@ -116,12 +117,6 @@ fn decoder(file: &[u8], format: ImageFormat, max_bytes: u64) -> Result<impl Imag
     limits.max_alloc = Some(max_bytes);
     reader.limits(limits);
     reader.into_decoder().map_err(|error| broken(format, &error))
-}
-
-/// Whether a RIFF file has as many bytes as its header says (WebP container specification).
-fn is_whole_riff(file: &[u8]) -> bool {
-    let size = file.get(4..8).and_then(|size| size.try_into().ok()).map(u32::from_le_bytes);
-    size.is_some_and(|size| file.len() as u64 >= u64::from(size) + 8)
 }
 
 fn cut_short(format: ImageFormat) -> PictureError {

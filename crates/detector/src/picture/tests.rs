@@ -198,6 +198,21 @@ fn of_an_animation_the_first_frame() {
 }
 
 #[test]
+fn a_webp_with_a_chunk_longer_than_itself_is_refused() {
+    let still = encoded(RgbImage::new(16, 12), ImageFormat::WebP);
+    let canvas = [&[0b1000, 0, 0, 0], &15u32.to_le_bytes()[..3], &11u32.to_le_bytes()[..3]].concat();
+    let file = |length: u32| {
+        let note = [&b"EXIF"[..], &length.to_le_bytes(), b"MM\0*\0\0\0\x08"].concat();
+        chunk(b"RIFF", &[b"WEBP", &chunk(b"VP8X", &canvas)[..], &still[12..], &note].concat())
+    };
+    assert!(decode(&file(8)).is_ok());
+    for length in [9, 10, 1 << 20, u32::MAX] {
+        let refused = decode(&file(length)).unwrap_err().to_string();
+        assert!(refused.contains("cut short"), "{length}: {refused}");
+    }
+}
+
+#[test]
 fn no_beginning_of_a_file_is_a_picture() {
     let picture = RgbImage::from_fn(40, 30, |x, y| Rgb([(x * 6) as u8, (y * 8) as u8, (x * y) as u8]));
     let jpeg = red_and_blue(40, 30);
