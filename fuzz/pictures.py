@@ -73,7 +73,10 @@ def main():
     HERE.mkdir(parents=True, exist_ok=True)
     turned = Image.Exif()
     turned[0x0112] = 6
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    # When it was made.
+    profile[24:36] = bytes(12)
+    profile = bytes(profile)
     frames = {"save_all": True, "append_images": [picture().rotate(180)], "duration": 100}
     made = {
         "baseline.jpg": encoded(picture(), "JPEG", quality=40),

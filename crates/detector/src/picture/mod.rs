@@ -68,7 +68,15 @@ impl Header {
     pub fn decode(&self, file: &[u8]) -> Result<RgbImage, PictureError> {
         let jpeg = match self.format {
             ImageFormat::Jpeg => Some(jpeg::structure(file).ok_or_else(|| cut_short(self.format))?),
-            ImageFormat::WebP if !webp::is_whole(file) => return Err(cut_short(self.format)),
+            ImageFormat::WebP => {
+                webp::check(file, (self.width, self.height)).map_err(|problem| match problem {
+                    webp::Problem::CutShort => cut_short(self.format),
+                    webp::Problem::LargeFrame => {
+                        undecodable(self.format, "a frame is larger than the picture")
+                    }
+                })?;
+                None
+            }
             _ => None,
         };
         if let Some(jpeg::Structure { frames: 2.., .. }) = jpeg {

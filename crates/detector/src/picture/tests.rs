@@ -192,9 +192,26 @@ fn of_an_animation_the_first_frame() {
     .concat();
     let file = chunk(b"RIFF", &chunks);
     let first = decode(&file).unwrap();
+    // The second side of the first frame, less one, in the header of what is compressed.
+    let mut large = file.clone();
+    let frame = large.windows(4).position(|name| name == b"VP8L").unwrap();
+    large[frame + 8 + 4] |= 0x0f;
+    let refused = decode(&large).unwrap_err().to_string();
+    assert!(refused.contains("a frame is larger than the picture"), "{refused}");
     assert_eq!(first.dimensions(), (16, 12));
     // Frames are blended with the ground, which may round.
     assert!(first.pixels().all(|pixel| is_near(pixel, [200, 10, 10])));
+}
+
+#[test]
+fn a_webp_whose_frame_is_larger_than_it_says_is_refused() {
+    // Sides of 16 bits where what is compressed begins; this is all that is looked at.
+    let lossy = [0, 0, 0, 0x9d, 1, 0x2a, 16, 0x40, 13, 0];
+    let file = chunk(b"RIFF", &[&b"WEBP"[..], &chunk(b"VP8 ", &lossy)].concat());
+    assert_eq!(webp::check(&file, (16, 13)), Ok(()));
+    for picture in [(15, 13), (16, 12)] {
+        assert_eq!(webp::check(&file, picture), Err(webp::Problem::LargeFrame));
+    }
 }
 
 #[test]
