@@ -9,6 +9,7 @@
 
 mod error;
 mod jpeg;
+mod palette;
 mod scans_apart;
 mod webp;
 
@@ -76,6 +77,9 @@ impl Header {
                     }
                 })?;
                 None
+            }
+            ImageFormat::Png if !palette::is_whole(file) => {
+                return Err(undecodable(self.format, "its palette is not one of 1 to 256 colours"));
             }
             _ => None,
         };

@@ -204,6 +204,28 @@ fn of_an_animation_the_first_frame() {
 }
 
 #[test]
+fn a_png_with_a_palette_of_parts_of_colours_is_refused() {
+    // The encoder does not look at it either.
+    let file = |palette: usize| {
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, 8, 8);
+        encoder.set_color(png::ColorType::Indexed);
+        encoder.set_depth(png::BitDepth::Eight);
+        encoder.set_palette(vec![7; palette]);
+        encoder.write_header().unwrap().write_image_data(&[0; 64]).unwrap();
+        file
+    };
+    for colours in [1, 2, 256] {
+        assert!(decode(&file(3 * colours)).is_ok(), "{colours}");
+    }
+    // The decoder finds that some of these are wrong itself.
+    for length in [1, 2, 4, 49, 767, 769, 771, 900] {
+        assert!(decode(&file(length)).is_err(), "{length}");
+        assert!(!palette::is_whole(&file(length)), "{length}");
+    }
+}
+
+#[test]
 fn a_webp_whose_frame_is_larger_than_it_says_is_refused() {
     // Sides of 16 bits where what is compressed begins; this is all that is looked at.
     let lossy = [0, 0, 0, 0x9d, 1, 0x2a, 16, 0x40, 13, 0];
