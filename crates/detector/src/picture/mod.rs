@@ -66,11 +66,12 @@ impl Header {
     /// # Errors
     ///
     /// [`PictureError::Undecodable`] if the file is broken or cut short.
-    pub fn decode(&self, file: &[u8]) -> Result<RgbImage, PictureError> {
+    pub fn decode(&self, mut file: &[u8]) -> Result<RgbImage, PictureError> {
         let jpeg = match self.format {
             ImageFormat::Jpeg => Some(jpeg::structure(file).ok_or_else(|| cut_short(self.format))?),
             ImageFormat::WebP => {
-                webp::check(file, (self.width, self.height)).map_err(|problem| match problem {
+                // The decoder would look for chunks behind the end, too.
+                file = webp::whole(file, (self.width, self.height)).map_err(|problem| match problem {
                     webp::Problem::CutShort => cut_short(self.format),
                     webp::Problem::LargeFrame => {
                         undecodable(self.format, "a frame is larger than the picture")

@@ -230,9 +230,9 @@ fn a_webp_whose_frame_is_larger_than_it_says_is_refused() {
     // Sides of 16 bits where what is compressed begins; this is all that is looked at.
     let lossy = [0, 0, 0, 0x9d, 1, 0x2a, 16, 0x40, 13, 0];
     let file = chunk(b"RIFF", &[&b"WEBP"[..], &chunk(b"VP8 ", &lossy)].concat());
-    assert_eq!(webp::check(&file, (16, 13)), Ok(()));
+    assert_eq!(webp::whole(&[&file[..], b"behind"].concat(), (16, 13)), Ok(file.as_slice()));
     for picture in [(15, 13), (16, 12)] {
-        assert_eq!(webp::check(&file, picture), Err(webp::Problem::LargeFrame));
+        assert_eq!(webp::whole(&file, picture), Err(webp::Problem::LargeFrame));
     }
 }
 
@@ -249,6 +249,10 @@ fn a_webp_with_a_chunk_longer_than_itself_is_refused() {
         let refused = decode(&file(length)).unwrap_err().to_string();
         assert!(refused.contains("cut short"), "{length}: {refused}");
     }
+    // What is behind the end is no part of it.
+    let whole = file(8);
+    let note = [&b"EXIF"[..], &u32::MAX.to_le_bytes(), b"MM"].concat();
+    assert_eq!(decode(&[&whole[..], &note].concat()).unwrap(), decode(&whole).unwrap());
 }
 
 #[test]

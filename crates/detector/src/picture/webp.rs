@@ -19,16 +19,19 @@ pub(super) enum Problem {
     LargeFrame,
 }
 
-/// Checks that the file is whole and that no frame has more rows or columns than the picture, of this width and height.
-pub(super) fn check(file: &[u8], picture: (u32, u32)) -> Result<(), Problem> {
+/// The file without what follows its end, checked: it is whole, and no frame has more rows or columns than the picture, of
+/// this width and height.
+pub(super) fn whole(file: &[u8], picture: (u32, u32)) -> Result<&[u8], Problem> {
     let end = number(file.get(4..HEADER)).ok_or(Problem::CutShort)?.saturating_add(HEADER);
-    let chunks = file.get(..end).and_then(|file| file.get(FILE_HEADER..)).ok_or(Problem::CutShort)?;
+    let file = file.get(..end).ok_or(Problem::CutShort)?;
+    let chunks = file.get(FILE_HEADER..).ok_or(Problem::CutShort)?;
     check_chunks(chunks, |name, content| match name {
         b"ANMF" => check_chunks(content.get(FRAME_HEADER..).unwrap_or_default(), |name, content| {
             check_frame(name, content, picture)
         }),
         _ => check_frame(name, content, picture),
-    })
+    })?;
+    Ok(file)
 }
 
 /// Checks each of `chunks` by its name and content.
