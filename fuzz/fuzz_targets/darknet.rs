@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
         }
     };
     // Either of the two may be the one that is named.
-    let (named, other) = if data.len() % 2 == 0 { (cfg, weights) } else { (weights, cfg) };
+    let (named, other) = if data.len().is_multiple_of(2) { (cfg, weights) } else { (weights, cfg) };
     sluice_fuzz::bounded(named, |named| {
         if let Err(error) = detector::testing::read_model(named, Some(other)) {
             assert!(!error.to_string().is_empty());
