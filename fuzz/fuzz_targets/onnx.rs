@@ -4,9 +4,9 @@
 use libfuzzer_sys::fuzz_target;
 
 const WHOLE: [&[u8]; 3] = [
-    include_bytes!("../../crates/detector/tests/fixtures/onnx/yolov5.onnx"),
-    include_bytes!("../../crates/detector/tests/fixtures/onnx/yolov8.onnx"),
-    include_bytes!("../../crates/detector/tests/fixtures/onnx/yolov8-apart.onnx"),
+    include_bytes!("../models/onnx/yolov5.onnx"),
+    include_bytes!("../models/onnx/yolov8.onnx"),
+    include_bytes!("../models/onnx/yolov8-apart.onnx"),
 ];
 
 fuzz_target!(|data: &[u8]| {

@@ -4,10 +4,10 @@
 use libfuzzer_sys::fuzz_target;
 
 const WHOLE: [&[u8]; 4] = [
-    include_bytes!("../../crates/detector/tests/fixtures/tensorflow/resnet18-scoped.pb"),
-    include_bytes!("../../crates/detector/tests/fixtures/tensorflow/resnet18-plain.pb"),
-    include_bytes!("../../crates/detector/tests/fixtures/tensorflow/darknet53-resize.pb"),
-    include_bytes!("../../crates/detector/tests/fixtures/tensorflow/darknet53-deconv.pb"),
+    include_bytes!("../models/tensorflow/resnet18-scoped.pb"),
+    include_bytes!("../models/tensorflow/resnet18-plain.pb"),
+    include_bytes!("../models/tensorflow/darknet53-resize.pb"),
+    include_bytes!("../models/tensorflow/darknet53-deconv.pb"),
 ];
 
 fuzz_target!(|data: &[u8]| {

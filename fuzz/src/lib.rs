@@ -1,7 +1,7 @@
-//! What the targets for model files share: inputs that stand for files, and a bound on memory.
+//! What the targets for files share: inputs that stand for model files, and a bound on memory.
 //!
-//! Model files are hundreds of kilobytes, most of them weights, and a fuzzer's input is best short. So an input is
-//! either a file, or a few bytes to change in one of those that tests have.
+//! Model files are large, most of them weights, and a fuzzer's input is best short. So an input is either a file, or a few
+//! bytes to change in one of `models`, whose layers have hardly a channel.
 
 use std::alloc::System;
 

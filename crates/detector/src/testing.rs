@@ -1,8 +1,8 @@
 //! Small model files for tests.
 
 use std::collections::HashMap;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -42,6 +42,22 @@ pub fn write_random_model(
 ) -> io::Result<()> {
     let (tensors, metadata) = random_model(family, width, classes, input, seed);
     write_model(path, &tensors, metadata)
+}
+
+/// What [`write_random_model`] writes.
+///
+/// # Errors
+///
+/// What the serializer says; the arguments do not make it fail.
+pub fn random_model_file(
+    family: Family,
+    width: f64,
+    classes: &[&str],
+    input: (usize, usize),
+    seed: u64,
+) -> io::Result<Vec<u8>> {
+    let (tensors, metadata) = random_model(family, width, classes, input, seed);
+    safetensors(&tensors, metadata)
 }
 
 /// Reads a model file from memory, its weights included, without making its network ready; of Darknet's pair, `bytes` is
@@ -155,6 +171,11 @@ pub(crate) fn write_model(
     tensors: &Tensors,
     metadata: HashMap<String, String>,
 ) -> io::Result<()> {
+    fs::write(path, safetensors(tensors, metadata)?)
+}
+
+/// Tensors of `f32` and metadata as safetensors.
+fn safetensors(tensors: &Tensors, metadata: HashMap<String, String>) -> io::Result<Vec<u8>> {
     let bytes: Vec<(&String, &Vec<usize>, Vec<u8>)> = tensors
         .iter()
         .map(|(name, (shape, values))| (name, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect()))
@@ -164,7 +185,7 @@ pub(crate) fn write_model(
         .map(|(name, shape, bytes)| Ok((*name, TensorView::new(Dtype::F32, shape.to_vec(), bytes)?)))
         .collect::<Result<Vec<_>, _>>()
         .map_err(io::Error::other::<safetensors::SafeTensorError>)?;
-    safetensors::serialize_to_file(views, Some(metadata), path).map_err(io::Error::other)
+    safetensors::serialize(views, Some(metadata)).map_err(io::Error::other)
 }
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): enough for weights that mean nothing.

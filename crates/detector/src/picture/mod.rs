@@ -9,7 +9,9 @@
 
 mod error;
 mod jpeg;
+mod palette;
 mod scans_apart;
+mod webp;
 
 use std::io::Cursor;
 
@@ -64,10 +66,22 @@ impl Header {
     /// # Errors
     ///
     /// [`PictureError::Undecodable`] if the file is broken or cut short.
-    pub fn decode(&self, file: &[u8]) -> Result<RgbImage, PictureError> {
+    pub fn decode(&self, mut file: &[u8]) -> Result<RgbImage, PictureError> {
         let jpeg = match self.format {
             ImageFormat::Jpeg => Some(jpeg::structure(file).ok_or_else(|| cut_short(self.format))?),
-            ImageFormat::WebP if !is_whole_riff(file) => return Err(cut_short(self.format)),
+            ImageFormat::WebP => {
+                // The decoder would look for chunks behind the end, too.
+                file = webp::whole(file, (self.width, self.height)).map_err(|problem| match problem {
+                    webp::Problem::CutShort => cut_short(self.format),
+                    webp::Problem::LargeFrame => {
+                        undecodable(self.format, "a frame is larger than the picture")
+                    }
+                })?;
+                None
+            }
+            ImageFormat::Png if !palette::is_whole(file) => {
+                return Err(undecodable(self.format, "its palette is not one of 1 to 256 colours"));
+            }
             _ => None,
         };
         if let Some(jpeg::Structure { frames: 2.., .. }) = jpeg {
@@ -116,12 +130,6 @@ fn decoder(file: &[u8], format: ImageFormat, max_bytes: u64) -> Result<impl Imag
     limits.max_alloc = Some(max_bytes);
     reader.limits(limits);
     reader.into_decoder().map_err(|error| broken(format, &error))
-}
-
-/// Whether a RIFF file has as many bytes as its header says (WebP container specification).
-fn is_whole_riff(file: &[u8]) -> bool {
-    let size = file.get(4..8).and_then(|size| size.try_into().ok()).map(u32::from_le_bytes);
-    size.is_some_and(|size| file.len() as u64 >= u64::from(size) + 8)
 }
 
 fn cut_short(format: ImageFormat) -> PictureError {

@@ -192,9 +192,67 @@ fn of_an_animation_the_first_frame() {
     .concat();
     let file = chunk(b"RIFF", &chunks);
     let first = decode(&file).unwrap();
+    // The second side of the first frame, less one, in the header of what is compressed.
+    let mut large = file.clone();
+    let frame = large.windows(4).position(|name| name == b"VP8L").unwrap();
+    large[frame + 8 + 4] |= 0x0f;
+    let refused = decode(&large).unwrap_err().to_string();
+    assert!(refused.contains("a frame is larger than the picture"), "{refused}");
     assert_eq!(first.dimensions(), (16, 12));
     // Frames are blended with the ground, which may round.
     assert!(first.pixels().all(|pixel| is_near(pixel, [200, 10, 10])));
+}
+
+#[test]
+fn a_png_with_a_palette_of_parts_of_colours_is_refused() {
+    // The encoder does not look at it either.
+    let file = |palette: usize| {
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, 8, 8);
+        encoder.set_color(png::ColorType::Indexed);
+        encoder.set_depth(png::BitDepth::Eight);
+        encoder.set_palette(vec![7; palette]);
+        encoder.write_header().unwrap().write_image_data(&[0; 64]).unwrap();
+        file
+    };
+    for colours in [1, 2, 256] {
+        assert!(decode(&file(3 * colours)).is_ok(), "{colours}");
+    }
+    // The decoder finds that some of these are wrong itself.
+    for length in [1, 2, 4, 49, 767, 769, 771, 900] {
+        assert!(decode(&file(length)).is_err(), "{length}");
+        assert!(!palette::is_whole(&file(length)), "{length}");
+    }
+}
+
+#[test]
+fn a_webp_whose_frame_is_larger_than_it_says_is_refused() {
+    // Sides of 16 bits where what is compressed begins; this is all that is looked at.
+    let lossy = [0, 0, 0, 0x9d, 1, 0x2a, 16, 0x40, 13, 0];
+    let file = chunk(b"RIFF", &[&b"WEBP"[..], &chunk(b"VP8 ", &lossy)].concat());
+    assert_eq!(webp::whole(&[&file[..], b"behind"].concat(), (16, 13)), Ok(file.as_slice()));
+    for picture in [(15, 13), (16, 12)] {
+        assert_eq!(webp::whole(&file, picture), Err(webp::Problem::LargeFrame));
+    }
+}
+
+#[test]
+fn a_webp_with_a_chunk_longer_than_itself_is_refused() {
+    let still = encoded(RgbImage::new(16, 12), ImageFormat::WebP);
+    let canvas = [&[0b1000, 0, 0, 0], &15u32.to_le_bytes()[..3], &11u32.to_le_bytes()[..3]].concat();
+    let file = |length: u32| {
+        let note = [&b"EXIF"[..], &length.to_le_bytes(), b"MM\0*\0\0\0\x08"].concat();
+        chunk(b"RIFF", &[b"WEBP", &chunk(b"VP8X", &canvas)[..], &still[12..], &note].concat())
+    };
+    assert!(decode(&file(8)).is_ok());
+    for length in [9, 10, 1 << 20, u32::MAX] {
+        let refused = decode(&file(length)).unwrap_err().to_string();
+        assert!(refused.contains("cut short"), "{length}: {refused}");
+    }
+    // What is behind the end is no part of it.
+    let whole = file(8);
+    let note = [&b"EXIF"[..], &u32::MAX.to_le_bytes(), b"MM"].concat();
+    assert_eq!(decode(&[&whole[..], &note].concat()).unwrap(), decode(&whole).unwrap());
 }
 
 #[test]

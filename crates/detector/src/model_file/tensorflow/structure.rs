@@ -46,7 +46,7 @@ pub(super) fn heads(layers: &Layers<'_, '_>) -> Result<Heads, Departure> {
         }
     }
     // The finer a head, the more convolutions lie before it.
-    heads.sort_by_key(|&head| std::cmp::Reverse(graph.convolutions_before(head)));
+    heads.sort_by_cached_key(|&head| std::cmp::Reverse(graph.convolutions_before(head)));
     <[Id; 3]>::try_from(heads).map_err(|heads| Departure {
         place: PLACE.into(),
         found: match heads.len() {
