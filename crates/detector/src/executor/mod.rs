@@ -39,7 +39,7 @@ pub(crate) enum Error {
 #[derive(Debug)]
 pub(crate) enum Executor {
     /// On the processor.
-    Cpu(cpu::Program),
+    Cpu(Box<cpu::Program>),
     /// On a device.
     Candle(candle::Layers),
 }
@@ -57,7 +57,7 @@ impl Executor {
         weights: &mut dyn FnMut(&ConvSpec) -> std::result::Result<Weights, E>,
     ) -> std::result::Result<Self, E> {
         Ok(match engine {
-            Engine::Cpu(settings) => Self::Cpu(cpu::Program::new(graph, size, settings, weights)?),
+            Engine::Cpu(settings) => Self::Cpu(Box::new(cpu::Program::new(graph, size, settings, weights)?)),
             Engine::Candle(device) => Self::Candle(candle::Layers::new(graph, size, device, weights)?),
         })
     }

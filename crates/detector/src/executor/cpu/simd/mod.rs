@@ -133,7 +133,7 @@ const AHEAD: usize = 512;
 /// As [`Simd`]; `weights` may be anything.
 #[inline(always)]
 pub(super) unsafe fn prefetch_weights<S: Simd, const VECTORS: usize>(weights: *const f32) {
-    // TY: the caller vouches for the instruction set.
+    // SAFETY: the caller vouches for the instruction set.
     unsafe {
         S::prefetch(weights.wrapping_add(AHEAD));
         if VECTORS * S::LANES > LINE {
@@ -153,7 +153,7 @@ pub(super) unsafe fn exp<S: Simd>(v: S::V) -> S::V {
     /// ln 2 in two parts, of which the first times a small integer is exact (Cody and Waite, 1980).
     const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
     const TAYLOR: [f32; 7] = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
-    // TY: the caller vouches for the instruction set.
+    // SAFETY: the caller vouches for the instruction set.
     unsafe {
         let v = S::min(S::max(v, S::splat(-87.0)), S::splat(87.0));
         let n = S::round(S::mul(v, S::splat(std::f32::consts::LOG2_E)));
