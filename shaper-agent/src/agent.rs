@@ -47,6 +47,8 @@ pub(crate) struct Conduct<'a> {
     pub(crate) exit_when_gone: bool,
     /// A target that is not there at the start is waited for.
     pub(crate) wait: bool,
+    /// A limit that cannot be put in force, or ends by itself, does not end the others.
+    pub(crate) go_on: bool,
 }
 
 /// Where wanted limits come from, again and again.
@@ -272,7 +274,7 @@ impl<'a> Agent<'a> {
                         result = result.and(Err(error));
                     }
                 }
-                Err(error) if self.conduct.wait => {
+                Err(error) if self.conduct.go_on => {
                     tracing::error!("{target}: {error}");
                     held.missing = Some(error.to_string());
                 }
@@ -305,7 +307,7 @@ impl<'a> Agent<'a> {
             None => Ok(()),
             // News of it may still be on their way.
             Some(AgentError::Gone(_)) => self.reconcile(None).await,
-            Some(error) if self.conduct.wait => {
+            Some(error) if self.conduct.go_on => {
                 tracing::error!("{error}");
                 self.forget_removed();
                 Ok(())

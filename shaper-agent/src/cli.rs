@@ -137,6 +137,10 @@ pub struct Hold {
     #[arg(long)]
     pub dry_run: bool,
 
+    /// Wait for a target that is not there yet, such as a container that is started next: it is limited as soon as it is
+    #[arg(long)]
+    pub wait: bool,
+
     /// End (with 64) when the target goes away, instead of waiting for it to come back
     #[arg(long)]
     pub exit_when_gone: bool,

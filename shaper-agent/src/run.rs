@@ -63,7 +63,8 @@ fn hold(options: &Hold, bpffs: &Path) -> Result<(), AgentError> {
         reporting: &options.reporting,
         keep: options.keep,
         exit_when_gone: options.exit_when_gone,
-        wait: false,
+        wait: options.wait,
+        go_on: false,
     };
     let agent = Agent::new(Pins::locate(bpffs)?, conduct);
     runtime.block_on(agent.run(&|| Ok(vec![spec.clone()])))
@@ -79,8 +80,13 @@ fn run_config(options: &Run, bpffs: &Path) -> Result<(), AgentError> {
         return Ok(());
     }
     privileges::check()?;
-    let conduct =
-        Conduct { reporting: &options.reporting, keep: options.keep, exit_when_gone: false, wait: true };
+    let conduct = Conduct {
+        reporting: &options.reporting,
+        keep: options.keep,
+        exit_when_gone: false,
+        wait: true,
+        go_on: true,
+    };
     let agent = Agent::new(Pins::locate(bpffs)?, conduct);
     runtime.block_on(agent.run(&read))
 }

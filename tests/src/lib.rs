@@ -8,6 +8,7 @@ mod busybox;
 mod cgroups;
 pub mod clip;
 pub mod docker;
+pub mod hosted;
 pub mod models;
 pub mod net;
 pub mod podman;

@@ -16,7 +16,9 @@ use anyhow::{Context, Result, bail, ensure};
 use protocol::record::{FrameRecord, Outcome};
 use sluice_tests::{
     docker::{Docker, GATEWAY, NETWORK, Unified},
-    eventually, program, skipped,
+    eventually,
+    hosted::{self, Hosted},
+    program, skipped,
 };
 
 /// Where the commands expect the cloud.
@@ -243,16 +245,7 @@ fn the_shapers_image_holds_one_container_and_no_other() -> Result<()> {
     let before = held.received(Duration::from_millis(500))?;
     ensure!(before > FREE, "the container does not upload: {before} bytes in half a second");
 
-    let socket = format!("{}:/var/run/docker.sock:ro", docker.socket().display());
-    let pins = format!("{}:/sys/fs/bpf", bpffs.display());
-    // SYS_ADMIN includes BPF and PERFMON, which this engine does not know.
-    let privileges = ["--cap-drop=ALL", "--cap-add=NET_ADMIN", "--cap-add=SYS_ADMIN", "--cap-add=SYS_PTRACE"];
-    let run = ["run", "--detach", "--name=agent", "--net=host", "--pid=host", "--read-only"];
-    let rest =
-        ["--security-opt=apparmor=unconfined", "--volume", &socket, "--volume", &pins, "sluice-shaper"];
-    docker.client(&[&run[..], &privileges, &rest, &["--container", "held", "--rate", RATE]].concat())?;
-    let healthy = eventually(LONG, || docker.health("agent").is_ok_and(|health| health == "healthy"));
-    ensure!(healthy, "the agent is {}\n{}", docker.health("agent")?, logs(&docker, &["agent"]));
+    start_shaper(&docker, &bpffs, &[], &["--container", "held", "--rate", RATE])?;
 
     // What came before the limit was in force is still in its buffers.
     held.received(Duration::from_millis(200))?;
@@ -306,6 +299,43 @@ fn the_shapers_image_holds_one_container_and_no_other() -> Result<()> {
     docker.client(&["stop", "agent"])?;
     let after = held.received(Duration::from_millis(500))?;
     ensure!(after > FREE, "still limited: {after} bytes in half a second");
+    Ok(())
+}
+
+/// The shaper's image, in a container itself, holds one on the host's network by its cgroup; the host it leaves alone.
+#[test]
+fn the_shapers_image_holds_a_container_on_the_hosts_network_and_not_the_host() -> Result<()> {
+    if let Some(why) = Docker::missing() {
+        skipped(why);
+        return Ok(());
+    }
+    let directory = tempfile::tempdir()?;
+    images(directory.path(), &["shaper"])?;
+    let bpffs = directory.path().join("bpf");
+    fs::create_dir(&bpffs)?;
+    let hosted = Hosted::start("img-hosted", 10, 7)?;
+    load(&hosted.docker, directory.path())?;
+    hosted.is_free()?;
+    // The container's own view of cgroups ends at its own.
+    let cgroups = ["--volume", "/sys/fs/cgroup:/sys/fs/cgroup"];
+    let limit = ["--container", hosted::NAME, "--rate", hosted::RATE];
+    start_shaper(&hosted.docker, &bpffs, &cgroups, &limit)?;
+    hosted.is_limited().with_context(|| logs(&hosted.docker, &["agent"]))?;
+    hosted.docker.client(&["stop", "agent"])?;
+    hosted.is_free()
+}
+
+/// Starts the shaper's image as the container `agent`, with its pins in `bpffs`, and waits until it is healthy.
+fn start_shaper(docker: &Docker, bpffs: &Path, options: &[&str], arguments: &[&str]) -> Result<()> {
+    let socket = format!("{}:/var/run/docker.sock:ro", docker.socket().display());
+    let pins = format!("{}:/sys/fs/bpf", bpffs.display());
+    // SYS_ADMIN includes BPF and PERFMON, which this engine does not know.
+    let privileges = ["--cap-drop=ALL", "--cap-add=NET_ADMIN", "--cap-add=SYS_ADMIN", "--cap-add=SYS_PTRACE"];
+    let run = ["run", "--detach", "--name=agent", "--net=host", "--pid=host", "--read-only"];
+    let view = ["--security-opt=apparmor=unconfined", "--volume", &socket, "--volume", &pins];
+    docker.client(&[&run[..], &privileges, &view, options, &["sluice-shaper"], arguments].concat())?;
+    let healthy = eventually(LONG, || docker.health("agent").is_ok_and(|health| health == "healthy"));
+    ensure!(healthy, "the agent is {}\n{}", docker.health("agent")?, logs(docker, &["agent"]));
     Ok(())
 }
 

@@ -138,6 +138,9 @@ pub struct Images {
     /// Where the files go [default: target/images]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// The images' tag, in place of both `latest` and the version
+    #[arg(long, value_name = "TAG")]
+    pub tag: Option<String>,
     /// Take the programs from this folder instead of building them
     #[arg(long, value_name = "DIR")]
     pub binaries: Option<PathBuf>,

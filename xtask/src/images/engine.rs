@@ -1,6 +1,7 @@
 //! A container engine: through its client, wherever that finds it.
 
 use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -32,6 +33,9 @@ pub fn client(arguments: &[impl AsRef<OsStr>]) -> Result<String> {
     let output = Command::new(CLIENT)
         .args(arguments)
         .stdin(Stdio::null())
+        // Out of the terminal's reach for Ctrl-C: what has been asked of the engine goes on there anyway, and would be
+        // done after it has been undone here.
+        .process_group(0)
         .output()
         .context("cannot run docker (package docker.io)")?;
     if !output.status.success() {

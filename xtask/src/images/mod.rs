@@ -71,7 +71,8 @@ pub fn images(workspace: &Workspace, options: &Images) -> Result<()> {
         None => programs::build(workspace, &recipes, architecture)?,
     };
     stage("making images");
-    let maker = Maker::new(workspace, architecture, options.binaries.is_some())?;
+    let tags = options.tag.as_deref().map_or(vec!["latest", VERSION], |tag| vec![tag]);
+    let maker = Maker::new(workspace, architecture, options.binaries.is_some(), tags)?;
     let out = match &options.out {
         Some(out) => std::path::absolute(out)?,
         None => workspace.target().join("images"),
@@ -135,6 +136,8 @@ struct Maker<'a> {
     architecture: Architecture,
     /// Programs that were given may need libraries whatever the recipe says.
     given: bool,
+    /// Every image has a name with each of these.
+    tags: Vec<&'a str>,
     commit: Option<String>,
     /// When the sources were last changed, in seconds since 1970, and in RFC 3339.
     time: (u64, String),
@@ -149,7 +152,12 @@ struct Image {
 }
 
 impl<'a> Maker<'a> {
-    fn new(workspace: &'a Workspace, architecture: Architecture, given: bool) -> Result<Self> {
+    fn new(
+        workspace: &'a Workspace,
+        architecture: Architecture,
+        given: bool,
+        tags: Vec<&'a str>,
+    ) -> Result<Self> {
         let seconds = time(workspace.root())?;
         let text = protocol::time::rfc3339(UNIX_EPOCH + Duration::from_secs(seconds));
         // Whole seconds, as SPDX wants them.
@@ -158,6 +166,7 @@ impl<'a> Maker<'a> {
             workspace,
             architecture,
             given,
+            tags,
             commit: machine::commit(workspace.root()),
             time: (seconds, text),
         })
@@ -202,7 +211,7 @@ impl<'a> Maker<'a> {
                 ("the program", tar::Archive::of(&above, self.time.0)),
             ],
             architecture: self.architecture,
-            names: vec![format!("{}:latest", recipe.name), format!("{}:{VERSION}", recipe.name)],
+            names: self.tags.iter().map(|tag| format!("{}:{tag}", recipe.name)).collect(),
             labels: self.labels(recipe),
             time: (self.time.0, &self.time.1),
         };

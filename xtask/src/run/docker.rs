@@ -25,28 +25,47 @@ pub const CAMERA: &str = "sluice-run-camera";
 pub const EDGE: &str = "sluice-edge";
 /// Docker's name of the run's network.
 pub const NETWORK: &str = "sluice-run";
+/// The images' tag: what is called `latest` is the user's own.
+const TAG: &str = "run-all";
 /// Where the edge's results are in its container.
 const RESULTS: &str = "/results";
 
 /// What a run has made in the engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Made {
+    images: Vec<String>,
     containers: Vec<String>,
-    network: String,
+    networks: Vec<String>,
 }
 
-/// Makes the run's images of the programs that have just been built, and loads them into the engine.
+/// Checks that an engine answers.
+///
+/// # Errors
+///
+/// None does, in its client's words.
+pub fn check_engine() -> Result<()> {
+    engine::client(&["version"])
+        .map(drop)
+        .context("no Docker engine answers: start it, or leave out --runtime docker")
+}
+
+/// Makes the run's images of the programs that have just been built, and loads them into the engine; what they are is
+/// written down in `lock` first.
 ///
 /// # Errors
 ///
 /// No engine answers, or an image cannot be made or loaded.
-pub fn load_images(workspace: &Workspace) -> Result<()> {
-    engine::client(&["version"])
-        .context("no Docker engine answers: start it, or leave out --runtime docker")?;
+pub fn load_images(workspace: &Workspace, lock: &mut Lock) -> Result<()> {
+    check_engine()?;
+    let names = ["cloud", "camera", "edge"];
+    let images = names.map(|name| format!("sluice-{name}:{TAG}")).to_vec();
+    lock.record(|rest| rest.docker.get_or_insert_default().images = images)?;
     let options = Images {
         arch: None,
-        only: ["cloud", "camera", "edge"].map(str::to_owned).to_vec(),
-        out: None,
+        only: names.map(str::to_owned).to_vec(),
+        out: Some(workspace.target().join("images").join(TAG)),
+        tag: Some(TAG.to_owned()),
         binaries: workspace.binary("edge-daemon").parent().map(Path::to_owned),
         load: Load::Always,
         tree: None,
@@ -74,7 +93,11 @@ pub fn create_network(lock: &mut Lock, cidr: &str, gateway: Ipv4Addr) -> Result<
         );
     }
     let containers = [CLOUD, CAMERA, EDGE].map(str::to_owned).to_vec();
-    lock.record(|rest| rest.docker = Some(Made { containers, network: NETWORK.into() }))?;
+    lock.record(|rest| {
+        let made = rest.docker.get_or_insert_default();
+        made.containers = containers;
+        made.networks = vec![NETWORK.into()];
+    })?;
     let bridge = format!("com.docker.network.bridge.name={BRIDGE}");
     let gateway = gateway.to_string();
     engine::client(&[
@@ -98,15 +121,17 @@ impl Made {
     ///
     /// # Errors
     ///
-    /// The engine does not remove the network.
+    /// The engine does not remove a network or an image.
     pub fn remove(&self) -> Result<()> {
         for container in &self.containers {
             // Most have gone by themselves.
             engine::client(&["rm", "--force", "--volumes", container]).ok();
         }
-        if engine::client(&["network", "inspect", &self.network]).is_ok() {
-            engine::client(&["network", "rm", &self.network])
-                .with_context(|| format!("Docker's network {} stays", self.network))?;
+        for (kind, names) in [("network", &self.networks), ("image", &self.images)] {
+            for name in names.iter().filter(|name| engine::client(&[kind, "inspect", name]).is_ok()) {
+                engine::client(&[kind, "rm", name])
+                    .with_context(|| format!("Docker's {kind} {name} stays"))?;
+            }
         }
         Ok(())
     }
@@ -116,13 +141,13 @@ impl Made {
 #[derive(Debug)]
 pub struct Container {
     command: Command,
-    image: &'static str,
+    image: String,
     arguments: Vec<OsString>,
 }
 
 impl Container {
-    /// A container of `image` without any privilege.
-    pub fn new(name: &str, network: &str, image: &'static str) -> Self {
+    /// A container of the run's `image` without any privilege.
+    pub fn new(name: &str, network: &str, image: &str) -> Self {
         let mut command = Command::new(CLIENT);
         command.args([
             "run",
@@ -136,7 +161,7 @@ impl Container {
             "ALL",
         ]);
         command.args(["--security-opt", "no-new-privileges"]);
-        Self { command, image, arguments: Vec::new() }
+        Self { command, image: format!("{image}:{TAG}"), arguments: Vec::new() }
     }
 
     /// Adds an argument of the program.
@@ -193,7 +218,7 @@ mod tests {
         let line: Vec<_> = command.get_args().map(|argument| argument.to_string_lossy()).collect();
         let line = line.join(" ");
         assert!(line.contains("--volume /home/me/little.safetensors:/files/little.safetensors:ro"), "{line}");
-        assert!(line.ends_with("sluice-edge --model /files/little.safetensors"), "{line}");
+        assert!(line.ends_with("sluice-edge:run-all --model /files/little.safetensors"), "{line}");
         assert!(line.contains("--cap-drop ALL"), "{line}");
     }
 }

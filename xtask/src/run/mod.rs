@@ -31,6 +31,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::cli::{RunAll, Runtime};
+use crate::images::engine::CLIENT;
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::machine::{self, Machine};
 use crate::terminal::stage;
@@ -60,8 +61,11 @@ pub fn run_all(options: &RunAll) -> Result<()> {
     println!("   kernel {}, {} with {} CPUs", machine.kernel, machine.cpu, machine.cpus);
     machine::check_kernel(&machine)?;
     // Before anything else: it also removes what a killed run left, such as a program on our port.
-    let lock = Lock::take()?;
+    let mut lock = Lock::take()?;
     machine::check_port(programs::CLOUD_PORT)?;
+    if plan.runtime == Runtime::Docker && machine::has_program(CLIENT) {
+        docker::check_engine()?;
+    }
 
     stage("setting up");
     crate::setup::setup(&workspace).or_else(|error| interrupt.check().and(Err(error)))?;
@@ -71,7 +75,7 @@ pub fn run_all(options: &RunAll) -> Result<()> {
     interrupt.check()?;
 
     if plan.runtime == Runtime::Docker {
-        docker::load_images(&workspace)?;
+        docker::load_images(&workspace, &mut lock)?;
         interrupt.check()?;
     }
 

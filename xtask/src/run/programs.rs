@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::docker::{self, Container};
 use super::netns;
-use super::network::{HOST_LINK, NAMESPACE, Network};
+use super::network::{HOST_LINK, NAMESPACE};
 use super::part::Part;
 use super::plan::Plan;
 use super::rest::Lock;
@@ -90,7 +90,7 @@ impl Starter<'_> {
         };
         let mut part = self.start("cloud-daemon", command, None)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, CLOUD_PORT));
-        self.wait(&mut part, |_| is_ready(address))?;
+        self.wait(&mut part, "is ready", |_| Ok(is_ready(address)))?;
         Ok(part)
     }
 
@@ -118,12 +118,12 @@ impl Starter<'_> {
             }
         };
         let mut part = self.start("rtsp-relay", command, None)?;
-        self.wait(&mut part, |part| part.lines().any(|line| line.starts_with("ready ")))?;
+        self.wait(&mut part, "is ready", |part| Ok(part.lines().any(|line| line.starts_with("ready "))))?;
         Ok((part, format!("rtsp://{listen}/video1")))
     }
 
-    /// Starts the shaper on the veth's host end, waits until the limit is in force, and gives what it says that it
-    /// allows beyond rate × time.
+    /// Starts the shaper for the veth's host end, and waits until its limit is in force; for that of a container, which
+    /// comes later, until it waits for it. Gives what it says that it allows beyond rate × time.
     ///
     /// # Errors
     ///
@@ -131,22 +131,38 @@ impl Starter<'_> {
     pub fn shaper(&mut self, rate: &str) -> Result<(Part, Allowance)> {
         self.lock.record(|rest| rest.bpffs = Some(BPFFS.into()))?;
         let mut command = self.command("shaper-agent");
-        command.args(match self.plan.runtime {
-            Runtime::Namespace => ["--iface", HOST_LINK],
-            Runtime::Docker => ["--container", docker::EDGE],
-        });
+        let ready = match self.plan.runtime {
+            Runtime::Namespace => {
+                command.args(["--iface", HOST_LINK]);
+                "attached"
+            }
+            Runtime::Docker => {
+                command.args(["--wait", "--container", docker::EDGE]);
+                "gone"
+            }
+        };
         command.args(["--rate", rate, "--bpffs", BPFFS, "--json"]);
         let mut part = self.start("shaper-agent", command, None)?;
-        let mut allowance = Allowance::default();
-        self.wait(&mut part, |part| {
-            part.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(&line).ok()).any(
-                |event| {
-                    allowance = Allowance::of(&event);
-                    event["event"] == "attached"
-                },
-            )
+        let mut allowance = None;
+        self.wait(&mut part, "is ready", |part| {
+            allowance = event(part, ready).as_ref().map(Allowance::of);
+            Ok(allowance.is_some())
         })?;
-        Ok((part, allowance))
+        Ok((part, allowance.unwrap_or_default()))
+    }
+
+    /// Waits until the shaper has found the edge's container and holds its limit.
+    ///
+    /// # Errors
+    ///
+    /// If one of the two ends, or it is not found in time.
+    pub fn wait_for_limit(&self, shaper: &mut Part, edge: &mut Part) -> Result<Allowance> {
+        let mut allowance = None;
+        self.wait(shaper, "holds the limit", |shaper| {
+            allowance = event(shaper, "attached").as_ref().map(Allowance::of);
+            edge.check().map(|()| allowance.is_some())
+        })?;
+        Ok(allowance.unwrap_or_default())
     }
 
     /// Starts the edge daemon inside the namespace.
@@ -192,15 +208,6 @@ impl Starter<'_> {
         self.start("edge-daemon", container.command(), None)
     }
 
-    /// Waits until the edge's container is on its network.
-    ///
-    /// # Errors
-    ///
-    /// If it ends, or is not there in time.
-    pub fn wait_for_link(&self, edge: &mut Part, network: &Network) -> Result<()> {
-        self.wait(edge, |_| network.edge_link().is_some())
-    }
-
     fn command(&self, binary: &str) -> Command {
         let mut command = Command::new(self.workspace.binary(binary));
         for name in SEDNA {
@@ -214,13 +221,13 @@ impl Starter<'_> {
         Part::start(name, command, namespace, &self.plan.logs(), self.lock)
     }
 
-    /// Waits until `ready` says so.
-    fn wait(&self, part: &mut Part, mut ready: impl FnMut(&Part) -> bool) -> Result<()> {
+    /// Waits until `ready` says so, and prints `what` the part then does.
+    fn wait(&self, part: &mut Part, what: &str, mut ready: impl FnMut(&Part) -> Result<bool>) -> Result<()> {
         let begin = Instant::now();
         loop {
-            if ready(part) {
+            if ready(part)? {
                 println!(
-                    "   {} is ready after {:.1} s (pid {})",
+                    "   {} {what} after {:.1} s (pid {})",
                     part.name(),
                     begin.elapsed().as_secs_f64(),
                     part.pid()
@@ -235,6 +242,12 @@ impl Starter<'_> {
             std::thread::sleep(STEP);
         }
     }
+}
+
+/// The next event of this kind among the JSON lines that the shaper has printed.
+fn event(shaper: &Part, kind: &str) -> Option<serde_json::Value> {
+    let mut events = shaper.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(&line).ok());
+    events.find(|event| event["event"] == kind)
 }
 
 /// What a limit lets through beyond rate × time, as far as it says so.

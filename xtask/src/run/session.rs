@@ -134,10 +134,7 @@ impl Session {
                 url
             }
         };
-        let limited = matches!(plan.rate, Rate::Limit(_));
-        // A container's veth is there when the container is: its limit comes after it, and before its model is loaded.
-        let limit_first = limited && plan.runtime == Runtime::Namespace;
-        if limit_first {
+        if matches!(plan.rate, Rate::Limit(_)) {
             let (shaper, allowance) = starter.shaper(&plan.rate.to_string())?;
             self.shaper = Some(shaper);
             self.allowance = allowance;
@@ -145,14 +142,10 @@ impl Session {
         self.started_at = SystemTime::now();
         self.counters = Counters::read(self.network.edge_link().as_deref())?;
         self.tracer = Some(Tracer::start(&plan.out.join("uplink-trace.csv"), self.started_at)?);
-        let mut edge = starter.edge(&video, gateway)?;
-        if limited && !limit_first {
-            starter.wait_for_link(&mut edge, &self.network)?;
-            let (shaper, allowance) = starter.shaper(&plan.rate.to_string())?;
-            self.shaper = Some(shaper);
-            self.allowance = allowance;
+        let edge = self.edge.insert(starter.edge(&video, gateway)?);
+        if let (Runtime::Docker, Some(shaper)) = (plan.runtime, &mut self.shaper) {
+            self.allowance = starter.wait_for_limit(shaper, edge)?;
         }
-        self.edge = Some(edge);
         Ok(())
     }
 
