@@ -3,10 +3,11 @@
 
 use libfuzzer_sys::fuzz_target;
 
-const WHOLE: [&[u8]; 3] = [
+const WHOLE: [&[u8]; 4] = [
     include_bytes!("../models/onnx/yolov5.onnx"),
     include_bytes!("../models/onnx/yolov8.onnx"),
     include_bytes!("../models/onnx/yolov8-apart.onnx"),
+    include_bytes!("../models/onnx/yolo11.onnx"),
 ];
 
 fuzz_target!(|data: &[u8]| {

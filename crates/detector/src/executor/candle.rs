@@ -1,7 +1,8 @@
 //! A network by candle's own operations, on any device that candle knows.
 
 use candle_core::{Device, Result, Tensor};
-use candle_nn::{Conv2dConfig, Module, ops::leaky_relu};
+use candle_nn::ops::{leaky_relu, softmax};
+use candle_nn::{Conv2dConfig, Module};
 
 use super::{Error, Head, Outputs, PictureMut, Weights};
 use crate::graph::{Activation, ConvSpec, Graph, Op, Residual, Size, Window};
@@ -90,6 +91,10 @@ impl Layers {
                     let inputs: Vec<&Tensor> = inputs.iter().map(|input| &values[input.index()]).collect();
                     Tensor::cat(&inputs, 1)?
                 }
+                Op::Attention { query, key, value, scale } => {
+                    let [query, key, value] = [query, key, value].map(|node| &values[node.index()]);
+                    attention(query, key, value, *scale)?
+                }
             };
             values.push(value);
         }
@@ -133,6 +138,13 @@ fn max_pool(values: &Tensor, window: Window) -> Result<Tensor> {
     let width = window.before + width + right;
     let padded = Tensor::cat(&[&least(window.before, width)?, &wide, &least(bottom, width)?], 2)?;
     padded.max_pool2d_with_stride(window.size, window.stride)
+}
+
+fn attention(query: &Tensor, key: &Tensor, value: &Tensor, scale: f32) -> Result<Tensor> {
+    let (query, key, pixels) = (query.flatten_from(2)?, key.flatten_from(2)?, value.flatten_from(2)?);
+    let scores = (query.transpose(1, 2)?.contiguous()?.matmul(&key.contiguous()?)? * f64::from(scale))?;
+    let shares = softmax(&scores, 2)?;
+    pixels.contiguous()?.matmul(&shares.transpose(1, 2)?.contiguous()?)?.reshape(value.shape())
 }
 
 fn depth_to_space(values: &Tensor) -> Result<Tensor> {

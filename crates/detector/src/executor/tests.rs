@@ -130,6 +130,26 @@ fn layers(
                 let values = inputs.iter().flat_map(|input| of(input).values.clone()).collect();
                 Values { channels, size, values }
             }
+            Op::Attention { query, key, value, scale } => {
+                let (query, key, value) = (of(query), of(key), of(value));
+                let pixels: Vec<Size> = (0..size.0).flat_map(|y| (0..size.1).map(move |x| (y, x))).collect();
+                let shares: Vec<Vec<f64>> = pixels
+                    .iter()
+                    .map(|&(y, x)| {
+                        let score = |&(j, i): &Size| {
+                            let product = |c| query.get(c, y, x) * key.get(c, j, i);
+                            (0..query.channels).map(product).sum::<f64>() * f64::from(*scale)
+                        };
+                        let exponentials: Vec<f64> = pixels.iter().map(|at| score(at).exp()).collect();
+                        let all: f64 = exponentials.iter().sum();
+                        exponentials.iter().map(|value| value / all).collect()
+                    })
+                    .collect();
+                Values::new(channels, size, |channel, y, x| {
+                    let of_pixel = |(&(j, i), share): (&Size, &f64)| share * value.get(channel, j, i);
+                    pixels.iter().zip(&shares[y * size.1 + x]).map(of_pixel).sum()
+                })
+            }
         };
         let rounded = value.values.iter().map(|value| rounded(index, *value)).collect();
         values.push(Values { values: rounded, ..value });
@@ -145,22 +165,6 @@ fn random_graph(random: &mut Random, layers: usize) -> Graph {
         graph.output(nodes[below(random, nodes.len())]);
     }
     graph.output(nodes[nodes.len() - 1]);
-    graph
-}
-
-/// A random graph whose outputs are convolutions of their own.
-fn random_graph_with_heads(random: &mut Random, layers: usize) -> Graph {
-    let (mut graph, nodes) = random_layers(random, layers);
-    let mut inputs: Vec<NodeId> =
-        (0..1 + below(random, 3)).map(|_| nodes[below(random, nodes.len())]).collect();
-    inputs.push(nodes[nodes.len() - 1]);
-    for input in inputs {
-        let mut spec = graph.convolutions()[0].clone();
-        let kernel = [1, 3][below(random, 2)];
-        spec.geometry = Geometry { in_channels: 0, out_channels: 1 + below(random, 70), kernel, stride: 1 };
-        let head = graph.conv(input, spec, None);
-        graph.output(head);
-    }
     graph
 }
 
@@ -209,7 +213,17 @@ fn random_layers(random: &mut Random, layers: usize) -> (Graph, Vec<NodeId>) {
                 let wide = graph.conv(input, spec, None);
                 (graph.depth_to_space(wide), level - 1)
             }
-            3 | 4 => {
+            3 => {
+                let mut spec = graph.convolutions()[0].clone();
+                spec.activation = Activation::Identity;
+                spec.geometry =
+                    Geometry { in_channels: 0, out_channels: 1 + below(random, 20), kernel: 1, stride: 1 };
+                let query = graph.conv(input, spec.clone(), None);
+                let key = graph.conv(same[below(random, same.len())], spec, None);
+                let value = same[below(random, same.len())];
+                (graph.attention(query, key, value, 0.3), level)
+            }
+            4 => {
                 let count = 1 + below(random, 3);
                 let inputs = (0..count).map(|_| same[below(random, same.len())]).collect();
                 (graph.concat(inputs), level)
@@ -356,7 +370,7 @@ proptest! {
         threads in 1..=3usize,
     ) {
         let mut random = Random(seed);
-        let graph = random_graph_with_heads(&mut random, layers);
+        let graph = random_graph(&mut random, layers);
         let weights = random_weights(&mut random, &graph);
         let size = (4 * quarters.0, 4 * quarters.1);
         let pictures: Vec<Values> = (0..batch).map(|_| picture(&mut random, size)).collect();

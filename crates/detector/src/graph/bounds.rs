@@ -12,3 +12,5 @@ pub(crate) const MAX_REACH: usize = 63;
 pub(crate) const MAX_DOUBLINGS: u32 = 8;
 /// Longest name of a convolution, in bytes.
 pub(crate) const MAX_NAME: usize = 256;
+/// Most pixels that attention looks at: its time grows with their square.
+pub(crate) const MAX_ATTENDED: usize = 16_384;

@@ -46,6 +46,9 @@ pub(crate) enum Op {
     DepthToSpace { input: NodeId },
     /// The channels of several layers of the same height and width, one after the other.
     Concat { inputs: Vec<NodeId> },
+    /// For each pixel `i` the mean of `value` over all pixels `j`, weighed by `softmax_j(scale * Σ query_i * key_j)`, the sum
+    /// over channels (Vaswani et al., "Attention is all you need", 2017).
+    Attention { query: NodeId, key: NodeId, value: NodeId, scale: f32 },
 }
 
 impl Op {
@@ -60,6 +63,7 @@ impl Op {
                 vec![*input]
             }
             Self::Concat { inputs } => inputs.clone(),
+            Self::Attention { query, key, value, .. } => vec![*query, *key, *value],
         }
     }
 }
@@ -164,6 +168,11 @@ impl Graph {
         self.push(Op::Concat { inputs }, channels)
     }
 
+    /// The mean of `value` over all pixels, weighed for each by its `query` and their `key`, which have as many channels.
+    pub(crate) fn attention(&mut self, query: NodeId, key: NodeId, value: NodeId, scale: f32) -> NodeId {
+        self.push(Op::Attention { query, key, value, scale }, self.channels(value))
+    }
+
     /// Makes the output of `node` one of the network's.
     pub(crate) fn output(&mut self, node: NodeId) {
         self.outputs.push(node);
@@ -192,11 +201,12 @@ impl Graph {
                     each(sizes[input.0], &|length| 2 * length)
                 }
                 Op::Concat { inputs } => inputs.first().map_or(picture, |input| sizes[input.0]),
+                Op::Attention { query, .. } => sizes[query.0],
             };
             let meets = match &node.op {
-                Op::Conv { residual: Some((other, _)), .. } => std::slice::from_ref(other),
-                Op::Concat { inputs } => inputs,
-                _ => &[],
+                Op::Conv { residual: Some((other, _)), .. } => vec![*other],
+                Op::Concat { .. } | Op::Attention { .. } => node.op.inputs(),
+                _ => Vec::new(),
             };
             if let Some(other) = meets.iter().find(|other| sizes[other.0] != size) {
                 return Err(SizeError { layer, other: other.0, sizes: (size, sizes[other.0]) });

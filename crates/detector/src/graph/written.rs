@@ -40,6 +40,12 @@ enum Layer {
     Concat {
         inputs: Vec<usize>,
     },
+    Attention {
+        query: usize,
+        key: usize,
+        value: usize,
+        scale: f32,
+    },
 }
 
 /// The layers of `graph`, without its outputs, as JSON.
@@ -70,6 +76,12 @@ pub(crate) fn to_json(graph: &Graph) -> serde_json::Value {
         Op::Concat { inputs } => {
             Some(Layer::Concat { inputs: inputs.iter().map(|input| input.index()).collect() })
         }
+        Op::Attention { query, key, value, scale } => Some(Layer::Attention {
+            query: query.index(),
+            key: key.index(),
+            value: value.index(),
+            scale: *scale,
+        }),
     });
     let layers: Vec<Layer> = layers.collect();
     serde_json::json!(layers)
@@ -150,6 +162,17 @@ impl Reader {
                 let channels = nodes.iter().map(|&node| self.graph.channels(node)).sum();
                 within("channels together", channels, 1, MAX_JOINED)?;
                 (self.graph.concat(nodes), inputs, 0)
+            }
+            Layer::Attention { query, key, value, scale } => {
+                let nodes = (self.node(query)?, self.node(key)?, self.node(value)?);
+                let channels = (self.graph.channels(nodes.0), self.graph.channels(nodes.1));
+                if channels.0 != channels.1 {
+                    return Err(format!("queries of {} channels for keys of {}", channels.0, channels.1));
+                }
+                if !scale.is_finite() {
+                    return Err(format!("scale {scale} is no number"));
+                }
+                (self.graph.attention(nodes.0, nodes.1, nodes.2, scale), vec![query, key, value], 0)
             }
         };
         let before = inputs.into_iter().map(|input| self.doublings[input]).max();

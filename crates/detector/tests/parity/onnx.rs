@@ -73,6 +73,11 @@ fn yolov8() {
 }
 
 #[test]
+fn yolo11() {
+    assert_parity("yolo11", "yolov8");
+}
+
+#[test]
 fn yolov8_with_batch_norms_and_boxes_and_scores_apart() {
     assert_parity("yolov8-apart", "yolov8");
 }

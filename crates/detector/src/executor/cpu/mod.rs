@@ -8,6 +8,7 @@
 mod allocations;
 mod allowance;
 mod arena;
+mod attention;
 mod choice;
 mod context;
 mod direct;
@@ -214,7 +215,7 @@ impl Program {
             let (convolution, region) = match step {
                 Step::Direct { convolution, conv } => (*convolution, conv.output),
                 Step::Winograd { convolution, conv } => (*convolution, conv.output),
-                Step::Move(_) | Step::Join(_) => continue,
+                Step::Move(_) | Step::Join(_) | Step::Attention(_) => continue,
             };
             let channels = self.convolutions[convolution].geometry.out_channels;
             let outputs = [Output { region, channels }];
@@ -275,6 +276,7 @@ impl Program {
                 Step::Winograd { convolution, conv } => conv.run(context, &self.parameters[*convolution]),
                 Step::Move(step) => step.run(context),
                 Step::Join(step) => step.run(context),
+                Step::Attention(step) => step.run(context),
             }
         }
     }

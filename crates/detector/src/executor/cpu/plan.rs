@@ -1,6 +1,7 @@
 //! From a graph to layers with methods and places in the arena.
 
 use super::arena::{self, Buffer};
+use super::attention::Attention;
 use super::choice::{Candidate, Method};
 use super::direct::DirectConv;
 use super::kernel::{Epilogue, Kernels};
@@ -28,15 +29,6 @@ pub(crate) enum PlanError {
         /// Its stride.
         stride: usize,
     },
-    /// An output of the network is not what one convolution makes for it alone, so that it cannot be numbers among bytes.
-    #[error(
-        "layer {layer}, an output of the network, is no convolution that no other layer reads, which 8 bits need; run it \
-         with --precision f32"
-    )]
-    Output {
-        /// Its position.
-        layer: usize,
-    },
     /// The picture goes into something else than a convolution.
     #[error("layer {layer} reads the picture itself, which only convolutions may")]
     Picture {
@@ -52,6 +44,7 @@ pub(super) enum Step {
     Winograd { convolution: usize, conv: WinogradConv },
     Move(Move),
     Join(Join),
+    Attention(Attention),
 }
 
 /// One of the network's outputs.
@@ -113,10 +106,7 @@ pub(super) fn plan(
 ) -> Result<Plan, PlanError> {
     check(graph)?;
     let storages = match ranges {
-        Some(ranges) => {
-            check_outputs(graph)?;
-            storages(graph, ranges)
-        }
+        Some(ranges) => storages(graph, ranges),
         None => vec![Storage::Numbers; graph.nodes().len()],
     };
     let mut layers = Layers {
@@ -154,18 +144,6 @@ fn check(graph: &Graph) -> Result<(), PlanError> {
     Ok(())
 }
 
-/// Whether every output is a convolution that no layer reads.
-fn check_outputs(graph: &Graph) -> Result<(), PlanError> {
-    let nodes = graph.nodes();
-    for output in graph.outputs() {
-        let is_read = nodes.iter().any(|node| node.op.inputs().contains(output));
-        if is_read || !matches!(nodes[output.index()].op, Op::Conv { .. }) {
-            return Err(PlanError::Output { layer: output.index() });
-        }
-    }
-    Ok(())
-}
-
 impl Layers<'_> {
     fn choose_methods(&mut self, choose: &dyn Fn(&[Candidate]) -> Vec<Method>) {
         let graph = self.graph;
@@ -183,8 +161,7 @@ impl Layers<'_> {
         self.methods = vec![None; graph.nodes().len()];
         for (node, method) in nodes.into_iter().zip(choose(&candidates)) {
             // Winograd's transforms are no bytes.
-            let bytes = self.storages[node] != Storage::Numbers || self.reads_bytes(node);
-            self.methods[node] = Some(if bytes { Method::Direct } else { method });
+            self.methods[node] = Some(if self.meets_bytes(node) { Method::Direct } else { method });
         }
     }
 
@@ -223,10 +200,11 @@ impl Layers<'_> {
         self.graph.nodes()[node].channels.div_ceil(self.kernels.lanes * self.storages[node].each())
     }
 
-    /// Whether a layer's input is bytes.
-    fn reads_bytes(&self, node: usize) -> bool {
+    /// Whether a layer makes or reads bytes.
+    fn meets_bytes(&self, node: usize) -> bool {
         let inputs = self.graph.nodes()[node].op.inputs();
-        inputs.first().is_some_and(|input| self.storages[input.index()] != Storage::Numbers)
+        let mut all = std::iter::once(node).chain(inputs.into_iter().map(NodeId::index));
+        all.any(|node| self.storages[node] != Storage::Numbers)
     }
 
     /// The zeros that a layer needs around its input.
@@ -349,10 +327,22 @@ impl Layers<'_> {
                         steps.push(Step::Join(join));
                     }
                 }
+                Op::Attention { query, key, value, scale } => {
+                    let [query, key, value] = [query, key, value].map(|node| (region(node.index()), *node));
+                    steps.push(Step::Attention(Attention {
+                        channels: self.graph.channels(query.1),
+                        query: query.0,
+                        key: key.0,
+                        value: value.0,
+                        output,
+                        scale: *scale,
+                    }));
+                }
             }
         }
         let scratch = steps.iter().map(|step| match step {
             Step::Winograd { conv, .. } => conv.scratch(self.kernels),
+            Step::Attention(step) => step.scratch(self.kernels),
             Step::Direct { .. } | Step::Move(_) | Step::Join(_) => 0,
         });
         Plan {

@@ -12,7 +12,7 @@ use super::{PictureMut, PoisonError, Program, State};
 pub struct LayerTime {
     /// Its name in the model file; for layers without weights what they do.
     pub name: String,
-    /// How it is computed: `direct`, `winograd 2`, `winograd 3` or `winograd 4` by the outputs of an axis of a tile, or
+    /// How it is computed: `direct`, `winograd 2`, `winograd 3` or `winograd 4` by the outputs of an axis of a tile, `attention` or
     /// `move`.
     pub method: &'static str,
     /// Multiplications and additions of the layer's definition for one picture.
@@ -63,6 +63,12 @@ impl Program {
             Step::Winograd { convolution, conv } => (*convolution, conv.output.size),
             Step::Move(step) => return (step.kind.name().into(), "move", 0),
             Step::Join(_) => return ("concat".into(), "move", 0),
+            Step::Attention(step) => {
+                let pixels = step.output.size.0 * step.output.size.1;
+                let values = step.output.blocks * step.output.lanes;
+                let flops = 2 * pixels * pixels * (step.channels + values);
+                return ("attention".into(), "attention", flops as u64);
+            }
         };
         let spec = &self.convolutions[convolution];
         let method = match self.plan.methods[convolution] {

@@ -45,8 +45,8 @@ impl Quantization {
     }
 }
 
-/// How each layer's output is stored where that is as bytes: the picture and the network's outputs are numbers. `ranges`
-/// are those of the convolutions' outputs, in their order.
+/// How each layer's output is stored where that is as bytes: the picture, the network's outputs, and what attention reads
+/// and makes are numbers. `ranges` are those of the convolutions' outputs, in their order.
 ///
 /// Layers that share a place, or pass on what another made, have the range of all of them together.
 pub(super) fn storages(graph: &Graph, ranges: &[[f32; 2]]) -> Vec<Storage> {
@@ -59,7 +59,7 @@ pub(super) fn storages(graph: &Graph, ranges: &[[f32; 2]]) -> Vec<Storage> {
                 std::slice::from_ref(input)
             }
             Op::Concat { inputs } => inputs,
-            Op::Picture | Op::Conv { .. } => &[],
+            Op::Picture | Op::Conv { .. } | Op::Attention { .. } => &[],
         };
         for input in inputs {
             let (one, other) = (group[index], group[input.index()]);
@@ -77,17 +77,27 @@ pub(super) fn storages(graph: &Graph, ranges: &[[f32; 2]]) -> Vec<Storage> {
             *group = [group[0].min(least), group[1].max(most)];
         }
     }
-    let mut storages: Vec<Storage> =
-        group.into_iter().map(|group| Storage::Bytes(Quantization::of(together[group]))).collect();
-    for (storage, node) in storages.iter_mut().zip(nodes) {
-        if node.op == Op::Picture {
-            *storage = Storage::Numbers;
+    let mut numbers = vec![false; nodes.len()];
+    for (index, node) in nodes.iter().enumerate() {
+        match node.op {
+            Op::Picture => numbers[group[index]] = true,
+            Op::Attention { .. } => {
+                numbers[group[index]] = true;
+                node.op.inputs().iter().for_each(|input| numbers[group[input.index()]] = true);
+            }
+            _ => {}
         }
     }
     for output in graph.outputs() {
-        storages[output.index()] = Storage::Numbers;
+        numbers[group[output.index()]] = true;
     }
-    storages
+    group
+        .into_iter()
+        .map(|group| match numbers[group] {
+            true => Storage::Numbers,
+            false => Storage::Bytes(Quantization::of(together[group])),
+        })
+        .collect()
 }
 
 /// Weights as bytes, with a scale for each output channel: `byte * scale`.

@@ -1,6 +1,8 @@
 //! The bounds within which the description of a model must lie.
 
 use super::{HeadSpec, Metadata, Network, Problem, RANGES};
+use crate::graph::Op;
+use crate::graph::bounds::MAX_ATTENDED;
 use crate::network::Channels;
 
 /// Largest input height and width; bounds the memory that a file can ask for.
@@ -94,6 +96,10 @@ impl Metadata {
             if height.saturating_mul(*width).saturating_mul(node.channels) > MAX_VALUES {
                 let problem =
                     format!("a layer of {}x{height}x{width} values, more than {MAX_VALUES}", node.channels);
+                return Err(("input", problem));
+            }
+            if matches!(node.op, Op::Attention { .. }) && height.saturating_mul(*width) > MAX_ATTENDED {
+                let problem = format!("attention over {height}x{width} pixels, more than {MAX_ATTENDED}");
                 return Err(("input", problem));
             }
         }

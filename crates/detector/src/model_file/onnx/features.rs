@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Departure;
+use super::attention::Attending;
 use super::convolution::Convolution;
 use super::model::{Input, Model, Node};
 use crate::graph::bounds::{MAX_DOUBLINGS, MAX_JOINED, MAX_LAYERS, MAX_REACH};
@@ -10,7 +11,7 @@ use crate::graph::{Activation, Graph, NodeId, Residual, Size, Window};
 use crate::model_file::tensor::Tensor;
 
 /// Most inputs of an operation.
-const MAX_INPUTS: usize = 64;
+pub(super) const MAX_INPUTS: usize = 64;
 /// Most numbers of a small constant: sizes, scales, slopes.
 pub(super) const SMALL: usize = 16;
 
@@ -21,27 +22,29 @@ pub(super) struct Feature {
     /// Height and width in pixels.
     pub(super) size: Size,
     /// How often its height and width were doubled on the way from the picture.
-    doublings: u32,
+    pub(super) doublings: u32,
 }
 
 /// What a value of the model is.
 #[derive(Debug, Clone)]
-enum Meaning<'a> {
+pub(super) enum Meaning<'a> {
     /// A layer.
     Placed(Feature),
     /// A convolution that may take an activation or another layer on before it becomes one.
     Open(Box<Convolution<'a>>),
     /// The sigmoid of the value of this name.
     Sigmoid(&'a str),
+    /// A part of attention.
+    Attending(Attending<'a>),
 }
 
 /// The layers of a model as far as they have been read.
 #[derive(Debug)]
 pub(super) struct Features<'m, 'a> {
-    model: &'m Model<'a>,
-    graph: Graph,
+    pub(super) model: &'m Model<'a>,
+    pub(super) graph: Graph,
     /// By the name of the value, past all that pass it on.
-    meanings: HashMap<&'a str, Meaning<'a>>,
+    pub(super) meanings: HashMap<&'a str, Meaning<'a>>,
     tensors: HashMap<String, Tensor<'a>>,
     /// Numbers that grouped convolutions have more than the file has.
     expanded: usize,
@@ -74,7 +77,7 @@ impl<'m, 'a> Features<'m, 'a> {
                 self.meanings.insert(name, Meaning::Placed(feature));
                 Ok(Some(feature))
             }
-            Some(Meaning::Sigmoid(_)) | None => Ok(None),
+            Some(Meaning::Sigmoid(_) | Meaning::Attending(_)) | None => Ok(None),
         }
     }
 
@@ -116,12 +119,17 @@ impl<'m, 'a> Features<'m, 'a> {
                 let slope = (0.0..=1.0).contains(&slope).then_some(slope);
                 slope.and_then(|slope| self.activated(node, Activation::LeakyRelu(slope)))
             }
-            "Mul" => self.silu(node),
+            "Mul" => self.silu(node).or_else(|| self.scaled(node)),
             "Add" => self.sum(node)?,
             "Concat" => self.concat(node)?,
             "MaxPool" => self.max_pool(node)?,
             "Resize" | "Upsample" => self.upsample(node)?,
+            "Split" if node.is_along(2, 4) => return self.split_heads(index, node),
             "Split" => return self.split(index, node),
+            "Reshape" => self.reshape(node)?,
+            "Transpose" => self.transposed(node),
+            "MatMul" => self.product(node)?,
+            "Softmax" => self.shares(node),
             _ => None,
         };
         match meaning {
@@ -134,7 +142,7 @@ impl<'m, 'a> Features<'m, 'a> {
     }
 
     /// Remembers the first operation that makes something else of a layer.
-    fn note(&mut self, node: &Node<'a>) {
+    pub(super) fn note(&mut self, node: &Node<'a>) {
         let reads = |input: &&'a str| self.meanings.contains_key(self.model.resolve(input));
         if self.first_other.is_none()
             && !matches!(node.op, "Identity" | "Cast" | "Dropout" | "Shape")
@@ -145,10 +153,10 @@ impl<'m, 'a> Features<'m, 'a> {
     }
 
     /// The convolution that a value is, as long as it is open.
-    fn open(&self, name: Option<&'a str>) -> Option<&Convolution<'a>> {
+    pub(super) fn open(&self, name: Option<&'a str>) -> Option<&Convolution<'a>> {
         match self.meanings.get(self.model.resolve(name?))? {
             Meaning::Open(convolution) => Some(convolution),
-            Meaning::Placed(_) | Meaning::Sigmoid(_) => None,
+            Meaning::Placed(_) | Meaning::Sigmoid(_) | Meaning::Attending(_) => None,
         }
     }
 
@@ -287,24 +295,7 @@ impl<'m, 'a> Features<'m, 'a> {
             self.note(node);
             return Ok(());
         };
-        let channels = convolution.spec.geometry.out_channels;
-        let parts = node.outputs.len();
-        let given = match node.input(1) {
-            Some(name) => self.model.numbers(name, MAX_INPUTS),
-            None => node.integers("split").map(|sizes| sizes.into_iter().map(|size| size as f64).collect()),
-        };
-        let sizes: Vec<usize> = match given {
-            Some(sizes) => sizes.into_iter().map(|size| size as usize).collect(),
-            None if parts > 0 && channels.is_multiple_of(parts) => vec![channels / parts; parts],
-            None => Vec::new(),
-        };
-        if sizes.len() != parts
-            || sizes.contains(&0)
-            || sizes.iter().try_fold(0usize, |sum, &size| sum.checked_add(size)) != Some(channels)
-        {
-            let found = format!("{channels} channels in parts of {sizes:?}");
-            return Err(departure(node, found, "one size for each part, all together"));
-        }
+        let sizes = self.parts(node, convolution.spec.geometry.out_channels)?;
         let mut from = 0;
         let mut open = Vec::new();
         for (part, (size, output)) in sizes.into_iter().zip(&node.outputs).enumerate() {
@@ -319,13 +310,35 @@ impl<'m, 'a> Features<'m, 'a> {
         Ok(())
     }
 
+    /// How many of an axis's positions each output of a split takes.
+    pub(super) fn parts(&self, node: &Node<'a>, all: usize) -> Result<Vec<usize>, Departure> {
+        let parts = node.outputs.len();
+        let given = match node.input(1) {
+            Some(name) => self.model.numbers(name, MAX_INPUTS),
+            None => node.integers("split").map(|sizes| sizes.into_iter().map(|size| size as f64).collect()),
+        };
+        let sizes: Vec<usize> = match given {
+            Some(sizes) => sizes.into_iter().map(|size| size as usize).collect(),
+            None if parts > 0 && all.is_multiple_of(parts) => vec![all / parts; parts],
+            None => Vec::new(),
+        };
+        if sizes.len() != parts
+            || sizes.contains(&0)
+            || sizes.iter().try_fold(0usize, |sum, &size| sum.checked_add(size)) != Some(all)
+        {
+            let found = format!("{all} channels in parts of {sizes:?}");
+            return Err(departure(node, found, "one size for each part, all together"));
+        }
+        Ok(sizes)
+    }
+
     /// The layer that a node reads at `index`, if it is one.
     fn input(&mut self, node: &Node<'a>, index: usize) -> Result<Option<Feature>, Departure> {
         node.input(index).map_or(Ok(None), |name| self.get(name))
     }
 
     /// Gives a convolution its place, its tensors included.
-    fn place(
+    pub(super) fn place(
         &mut self,
         convolution: &Convolution<'a>,
         residual: Option<(NodeId, Residual)>,

@@ -4,6 +4,7 @@
 //! on; its heads are found from the output backwards, where boxes are made of them: that part must be what the family's
 //! decoding does, and its constants give strides and anchors.
 
+mod attention;
 mod convolution;
 mod features;
 mod heads;

@@ -3,6 +3,7 @@
 
 #[macro_use]
 mod tiles;
+mod attention;
 mod direct;
 mod epilogue;
 mod peak;
@@ -10,6 +11,7 @@ mod pool;
 mod product;
 mod winograd;
 
+pub(super) use attention::Attention;
 pub(super) use direct::Direct;
 pub(super) use epilogue::Epilogue;
 pub(super) use pool::MaxPool;
@@ -56,6 +58,7 @@ pub(super) struct Kernels {
     pub(super) transforms: [Transforms; 3],
     pub(super) max_pool: unsafe fn(&MaxPool),
     pub(super) max_pool_bytes: unsafe fn(&MaxPool),
+    pub(super) attention: unsafe fn(&Attention),
     /// So many rounds of multiplications and additions in registers, and how many those were.
     pub(super) peak: unsafe fn(usize) -> usize,
 }
@@ -142,6 +145,12 @@ macro_rules! kernels {
             }
 
             $(#[$feature])?
+            pub(super) unsafe fn attention(a: &Attention) {
+                // SAFETY: the caller's.
+                unsafe { attention::attention::<$simd>(a) }
+            }
+
+            $(#[$feature])?
             pub(super) unsafe fn peak(rounds: usize) -> usize {
                 // SAFETY: the caller's.
                 unsafe { peak::peak::<$simd>(rounds) }
@@ -162,6 +171,7 @@ macro_rules! kernels {
             ],
             max_pool: $module::max_pool,
             max_pool_bytes: $module::max_pool_bytes,
+            attention: $module::attention,
             peak: $module::peak,
         };
     };
