@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use detector::{CheckError, Detector, LoadError, LoadOptions};
+use detector::{CheckError, Detector, InstructionSet, LoadError, LoadOptions};
 use image::RgbImage;
 use model_source::SourceError;
 use protocol::Detection;
@@ -73,6 +73,12 @@ impl Model {
         let detector = Detector::load(path, options)?;
         detector.check()?;
         let info = Arc::new(detector.info().clone());
+        tracing::info!(
+            model = info.name,
+            precision = %detector.precision(),
+            instructions = detector.instruction_set().map_or("a GPU's", InstructionSet::name),
+            "model loaded"
+        );
         Ok(Self {
             info,
             detect: Box::new(move |batch| detector.detect(batch).map_err(|error| error.to_string())),

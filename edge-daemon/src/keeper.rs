@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use detector::{CheckError, Detector, LoadError, LoadOptions};
+use detector::{CheckError, Detector, InstructionSet, LoadError, LoadOptions};
 use model_source::{Candidate, Source, Updates, Version};
 use protocol::infer::ModelInfo;
 use tokio::{sync::Notify, task::spawn_blocking};
@@ -35,6 +35,12 @@ pub enum ModelError {
 pub fn load(path: &Path, options: &LoadOptions) -> Result<Detector, ModelError> {
     let detector = Detector::load(path, options).map_err(|error| ModelError::Load(Box::new(error)))?;
     detector.check()?;
+    tracing::info!(
+        model = detector.info().name,
+        precision = %detector.precision(),
+        instructions = detector.instruction_set().map_or("a GPU's", InstructionSet::name),
+        "model loaded"
+    );
     Ok(detector)
 }
 

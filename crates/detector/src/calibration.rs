@@ -49,7 +49,8 @@ impl Calibration {
         counts.resize(BINS, 0);
         let width = *most - *least;
         if width > 0.0 {
-            for value in output.values() {
+            // 0 is exact whatever the range, and there are many after some activations.
+            for value in output.values().filter(|value| *value != 0.0) {
                 counts[((value - *least) / width * BINS as f32).clamp(0.0, (BINS - 1) as f32) as usize] += 1;
             }
         }
@@ -128,6 +129,14 @@ mod tests {
         let [least, most] = ranges(&values);
         assert_eq!(least, 0.0);
         assert!((1.0..30.0).contains(&most), "{most}");
+    }
+
+    #[test]
+    fn zeros_count_for_nothing() {
+        let mut values: Vec<f32> = (0..10_000).map(|value| (value as f32 / 10_000.0).powi(8)).collect();
+        let without = ranges(&values);
+        values.resize(1_000_000, 0.0);
+        assert_eq!(ranges(&values), without);
     }
 
     #[test]

@@ -49,8 +49,8 @@ pub struct LoadOptions {
     /// convolution has forms of its weights that take up to four times the memory and a third of the time. By default
     /// 2.3 times the plain weights, and no more than half of what the control group allows.
     pub weights_memory: Option<usize>,
-    /// How exactly the network computes; by default with bytes where the model file is made for that and the network runs on
-    /// the processor, and in single precision elsewhere.
+    /// How exactly the network computes; by default with bytes where the model file is made for that and the processor has
+    /// an instruction for it, and in single precision elsewhere.
     pub precision: Option<Precision>,
     /// Lowest score of a detection, in `0..=1`, in place of the model file's.
     pub score_threshold: Option<f32>,
@@ -202,7 +202,7 @@ fn ranges(options: &LoadOptions, known: Option<&Vec<[f32; 2]>>) -> Result<Option
     let error = |problem: &str| LoadError::Option { option: "precision", problem: problem.into() };
     match (options.precision, options.device) {
         (Some(Precision::F32), _) => Ok(None),
-        (None, DeviceKind::Cpu) => Ok(known.cloned()),
+        (None, DeviceKind::Cpu) if cpu::multiplies_bytes(options.instruction_set) => Ok(known.cloned()),
         (None, _) => Ok(None),
         (Some(Precision::Int8), DeviceKind::Cpu) => match known {
             Some(ranges) => Ok(Some(ranges.clone())),
@@ -211,7 +211,9 @@ fn ranges(options: &LoadOptions, known: Option<&Vec<[f32; 2]>>) -> Result<Option
                  makes a file that has them",
             )),
         },
-        (Some(Precision::Int8), _) => Err(error("int8 is for the processor; leave it or the device out")),
+        (Some(Precision::Int8), _) => {
+            Err(error("int8 runs on the processor only; leave out the precision or the device"))
+        }
     }
 }
 

@@ -25,7 +25,7 @@
 //! - the native one, safetensors;
 //! - frozen TensorFlow graphs of two families;
 //! - Darknet's `.cfg` and `.weights`, of which either may be named;
-//! - ONNX models with the heads of YOLOv5 or YOLOv8.
+//! - ONNX models with the heads of YOLOv5 or YOLOv8, which YOLO11 has, too.
 //!
 //! The file is mapped, not read: each weight goes straight from it into the network.
 //!
@@ -42,10 +42,7 @@
 //! | `input` | JSON `[height, width]` in pixels, multiples of 32 |
 //! | `score_threshold`, `iou_threshold` | in `0..=1` |
 //! | `max_boxes` | most detections of a class in a picture; for `yolov5` and `yolov8`, of a picture |
-//! | `activation_ranges` | for computing with bytes: JSON array of each convolution's least and largest output that bytes tell apart |
-//!
-//! Tensors are `f32` or `f16`. A convolution's `weight` may be `i8`; then `weight.scale` is a vector of what one step is worth in
-//! each output channel.
+//! | `activation_ranges` | for computing with bytes: JSON array of the least and largest value of each convolution's output that bytes tell apart, `[least, most]`, in the order of the convolutions below or of their first layers |
 //!
 //! The first two families are networks that are known by their names, and for them there are
 //!
@@ -75,8 +72,10 @@
 //! | `upsample` | `input`: each pixel four times |
 //! | `depth_to_space` | `input`: four pixels of a quarter of the channels: upper left, upper right, lower left, lower right |
 //! | `concat` | `inputs`: their channels one after the other |
+//! | `attention` | `query`, `key`, `value`; `scale`: for each pixel the mean of `value` over all pixels, weighed by the softmax of `scale` times the products of its `query` with their `key` |
 //!
-//! Tensors are `f16` or `f32`. A convolution `c` has `c.weight` (out, in, row, column) and either `c.bn.gamma`,
+//! Tensors are `f16` or `f32`. A convolution `c` has `c.weight` (out, in, row, column), which may also be `i8`, in steps of
+//! `c.weight.scale` (out); and either `c.bn.gamma`,
 //! `c.bn.beta`, `c.bn.mean` and `c.bn.variance`, or `c.bias`, or, for ResNet's shortcuts, neither. A tensor
 //! `c.bn.epsilon` of one value replaces what batch norm adds to the variance (1e-5 for `yolov3-resnet18` and
 //! `yolov3-darknet`, 1e-3 for the others). Names in the known networks:
@@ -124,7 +123,7 @@
 //!
 //! A model of one picture `[batch, 3, height, width]` of a fixed size, with its weights in the file (`f32`, or `f16` behind
 //! `Cast`). Layers may be `Conv`, also in groups; `BatchNormalization` behind one; SiLU as `Sigmoid` and `Mul`, `Relu` or
-//! `LeakyRelu`; `Add`; `Concat` and `Split` of channels; `MaxPool`; `Resize` or `Upsample` by two, nearest neighbour. The
+//! `LeakyRelu`; `Add`; `Concat` and `Split` of channels; `MaxPool`; `Resize` or `Upsample` by two, nearest neighbour; attention over all pixels. The
 //! last operations must be those by which YOLOv5 or YOLOv8 make boxes of their heads, without non-maximum suppression; they
 //! give anchors and strides. Layer names are `layer` and the position of the node. Classes are named by the exporter's note
 //! `names`, if there is one. Scores above 0.25 count; overlaps are at most 0.45 for YOLOv5 and 0.7 for YOLOv8, and the most

@@ -44,6 +44,9 @@ struct Report {
 struct Layers {
     /// Of one thread, in 10⁹ multiplications and additions a second.
     peak_gflops: f64,
+    /// The same with bytes; only where the network computes with them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_int8_gops: Option<f64>,
     layers: Vec<Layer>,
 }
 
@@ -62,16 +65,19 @@ struct Layer {
 
 impl From<Profile> for Layers {
     fn from(profile: Profile) -> Self {
-        let peak = profile.peak_flops * profile.threads as f64;
+        let threads = profile.threads as f64;
         let layer = |layer: LayerTime| Layer {
             name: layer.name,
             method: layer.method,
             flops: layer.flops,
             median_ms: layer.time.as_secs_f64() * 1e3,
-            share_of_peak: layer.flops as f64 / layer.time.as_secs_f64().max(1e-9) / peak,
+            share_of_peak: layer.flops as f64
+                / layer.time.as_secs_f64().max(1e-9)
+                / (layer.peak_flops * threads),
         };
         Self {
             peak_gflops: profile.peak_flops / 1e9,
+            peak_int8_gops: profile.peak_int8.map(|peak| peak / 1e9),
             layers: profile.layers.into_iter().map(layer).collect(),
         }
     }
@@ -167,7 +173,11 @@ fn write_text(report: &Report, output: &mut dyn Write) -> Result<()> {
         }
         writeln!(output)?;
     }
-    writeln!(output, "\nOne thread can do {:.1} GFLOP/s at most.", layers.peak_gflops)?;
+    write!(output, "\nOne thread can do {:.1} GFLOP/s at most", layers.peak_gflops)?;
+    if let Some(peak) = layers.peak_int8_gops {
+        write!(output, ", and {peak:.1} with bytes")?;
+    }
+    writeln!(output, ".")?;
     Ok(())
 }
 

@@ -26,7 +26,7 @@ struct Report<'a> {
     map50_95: Option<f64>,
     /// How exactly the model computed; null where its detections were given.
     precision: Option<&'static str>,
-    /// The same model on the same pictures in single precision, where it computed less exactly.
+    /// The same model file on the same pictures in single precision, where it computed less exactly.
     #[serde(skip_serializing_if = "Option::is_none")]
     f32: Option<Single>,
     classes: Vec<Class<'a>>,
@@ -71,7 +71,9 @@ pub(super) fn run(options: &EvaluateOptions, interrupt: &Interrupt, output: &mut
             let detector = Detector::load(model, &load)?;
             let max_pixels = options.pixels.max_pixels;
             let found = detect(&detector, &dataset, directory, max_pixels, interrupt)?;
-            let precision = detector.precision();
+            let (precision, classes) = (detector.precision(), detector.info().classes.clone());
+            // Before another takes as much memory.
+            drop(detector);
             let single = if precision == Precision::F32 {
                 None
             } else {
@@ -81,7 +83,7 @@ pub(super) fn run(options: &EvaluateOptions, interrupt: &Interrupt, output: &mut
                 let summary = judge(&dataset, &found);
                 Some(Single { map50: summary.map50, map50_95: summary.map50_95 })
             };
-            (found, Some(Judged { classes: detector.info().classes.clone(), precision, single }))
+            (found, Some(Judged { classes, precision, single }))
         }
         _ => bail!("give either --detections, or --model and the directory of the pictures"),
     };
@@ -142,7 +144,8 @@ fn detect(
         );
     }
     let mut found = Vec::with_capacity(dataset.images.len());
-    let mut progress = Progress::new(dataset.images.len(), "pictures");
+    let what = format!("pictures in {}", detector.precision());
+    let mut progress = Progress::new(dataset.images.len(), what);
     for image in &dataset.images {
         interrupt.check()?;
         progress.step();
@@ -220,7 +223,7 @@ fn write_text(report: &Report<'_>, output: &mut dyn Write) -> Result<()> {
         };
         writeln!(
             output,
-            "{precision} instead of f32 ({}, {}) changes AP@.5 by {} and AP@.5:.95 by {}",
+            "{precision} instead of f32 with the same weights ({}, {}) changes AP@.5 by {} and AP@.5:.95 by {}",
             figure(single.map50),
             figure(single.map50_95),
             cost(report.map50, single.map50),

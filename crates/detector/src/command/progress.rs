@@ -11,13 +11,13 @@ const INTERVAL: Duration = Duration::from_secs(2);
 pub(super) struct Progress {
     done: usize,
     all: usize,
-    what: &'static str,
+    what: String,
     shown: Instant,
 }
 
 impl Progress {
-    pub(super) fn new(all: usize, what: &'static str) -> Self {
-        Self { done: 0, all, what, shown: Instant::now() }
+    pub(super) fn new(all: usize, what: impl Into<String>) -> Self {
+        Self { done: 0, all, what: what.into(), shown: Instant::now() }
     }
 
     /// One more begins.

@@ -286,6 +286,25 @@ fn assert_same(what: &str, graph: &Graph, pictures: &[Values], weights: &[Weight
     }
 }
 
+/// Fails unless the outputs for a picture are those of the definition to a share of the largest.
+fn assert_near(
+    what: &str,
+    graph: &Graph,
+    picture: &Values,
+    weights: &[Weights],
+    outputs: &[Tensor],
+    share: f64,
+) {
+    for (output, expected) in outputs.iter().zip(reference(graph, picture, weights)) {
+        let found = output.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let largest = expected.values.iter().fold(1e-3, |most: f64, value| most.max(value.abs()));
+        for (found, expected) in found.iter().zip(&expected.values) {
+            let difference = (f64::from(*found) - expected).abs();
+            assert!(difference <= share * largest, "{what}: {found} instead of {expected}, of {largest}");
+        }
+    }
+}
+
 /// Least and largest values of the convolutions' outputs.
 fn ranges(graph: &Graph, pictures: &[Values], weights: &[Weights]) -> Vec<[f32; 2]> {
     let mut ranges = vec![[0.0f32; 2]; graph.convolutions().len()];
@@ -427,6 +446,76 @@ fn a_run_does_not_depend_on_the_one_before() {
             let outputs = program.forward(&tensor(pictures)).unwrap();
             assert_same(&name, &graph, pictures, &weights, &outputs);
         }
+    }
+    let ranges = ranges(&graph, &pictures, &weights);
+    for (name, program) in programs_of_bytes(&graph, size, 2, &weights, &ranges) {
+        for pictures in [&pictures[..1], &pictures[..], &pictures[2..3], &pictures[1..3]] {
+            let outputs = program.forward(&tensor(pictures)).unwrap();
+            assert_same_bytes(&name, &graph, pictures, &weights, &ranges, &outputs);
+        }
+    }
+}
+
+/// A convolution that has several places may read the picture in one, numbers in another and bytes of several ranges, at
+/// several sizes.
+#[test]
+fn a_convolution_has_several_places() {
+    let spec = |name: &str, out_channels| ConvSpec {
+        name: name.into(),
+        geometry: Geometry { in_channels: 0, out_channels, kernel: 3, stride: 1 },
+        norm: Norm::Bias,
+        activation: Activation::LeakyRelu(0.1),
+    };
+    let (mut graph, start) = Graph::new();
+    let shared = graph.declare(start, spec("shared", 3));
+    let first = graph.place(shared, start, None);
+    let second = graph.place(shared, first, None);
+    let widened = graph.conv(second, spec("wide", 3), None);
+    let third = graph.place(shared, widened, None);
+    let larger = graph.upsample(third);
+    let fourth = graph.place(shared, larger, None);
+    graph.output(first);
+    graph.output(fourth);
+    let mut random = Random(11);
+    let mut weights = random_weights(&mut random, &graph);
+    weights[1].0.iter_mut().for_each(|weight| *weight *= 20.0);
+    let (size, pictures) = ((12, 20), [picture(&mut random, (12, 20))]);
+    for (name, program) in programs(&graph, size, 2, &weights) {
+        let outputs = program.forward(&tensor(&pictures)).unwrap();
+        assert_same(&name, &graph, &pictures, &weights, &outputs);
+    }
+    let ranges = ranges(&graph, &pictures, &weights);
+    for (name, program) in programs_of_bytes(&graph, size, 2, &weights, &ranges) {
+        // The shared one's weights meet bytes in some of its places only, so that no rounded definition is the whole one.
+        let outputs = program.forward(&tensor(&pictures)).unwrap();
+        assert_near(&name, &graph, &pictures[0], &weights, &outputs, 0.1);
+    }
+}
+
+/// Sums of bytes that might not fit into 32 bits are not computed.
+#[test]
+fn deep_convolutions_are_right() {
+    let spec = |name: &str, out_channels, kernel| ConvSpec {
+        name: name.into(),
+        geometry: Geometry { in_channels: 0, out_channels, kernel, stride: 1 },
+        norm: Norm::Bias,
+        activation: Activation::Identity,
+    };
+    let (mut graph, start) = Graph::new();
+    let first = graph.conv(start, spec("first", 8192, 1), None);
+    let second = graph.conv(first, spec("second", 2, 3), None);
+    graph.output(second);
+    // All of one sign, so that they add up.
+    let weights: Vec<Weights> = graph
+        .convolutions()
+        .iter()
+        .map(|spec| (vec![0.01; spec.geometry.weights()], vec![0.0; spec.geometry.out_channels]))
+        .collect();
+    let pictures = [Values::new(3, (4, 4), |_, _, _| 1.0)];
+    let ranges = ranges(&graph, &pictures, &weights);
+    for (name, program) in programs_of_bytes(&graph, (4, 4), 1, &weights, &ranges) {
+        let outputs = program.forward(&tensor(&pictures)).unwrap();
+        assert_near(&name, &graph, &pictures[0], &weights, &outputs, 0.01);
     }
 }
 

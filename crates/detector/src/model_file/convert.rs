@@ -101,6 +101,7 @@ pub(crate) fn convert(source: &Path, form: WeightForm) -> Result<Vec<u8>, Conver
     }
     if let WeightForm::Int8(ranges) = form {
         metadata.ranges = Some(ranges);
+        metadata.check_read(source)?;
     }
     let views = stored
         .iter()

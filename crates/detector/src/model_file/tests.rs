@@ -6,6 +6,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::*;
+use crate::executor::cpu::QuantizedWeights;
 use crate::network::Backbone;
 use crate::testing::{Tensors, random_model, write_model};
 use crate::{Detector, Family, LoadOptions};
@@ -308,6 +309,93 @@ fn f16_reads_as_its_values_and_other_types_are_errors() {
     let error =
         load_bytes(&retyped(&model, Dtype::F64, |v| f64::from(v).to_le_bytes().to_vec())).unwrap_err();
     assert!(error.to_string().contains("conv1.weight holds F64 instead of F16, F32"), "{error}");
+}
+
+/// Shape, type and bytes of tensors.
+type Stored = HashMap<String, (Vec<usize>, Dtype, Vec<u8>)>;
+
+/// A model whose weights are bytes, `change`d before it is written.
+fn model_of_bytes(change: impl Fn(&mut Stored)) -> Vec<u8> {
+    let (tensors, metadata) = model(Family::Yolov3Resnet18);
+    let mut stored = Stored::new();
+    for (name, (shape, values)) in tensors {
+        let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+        if name.ends_with(".weight") {
+            let depth = shape[1..].iter().product();
+            let QuantizedWeights { bytes: weights, scales } = QuantizedWeights::of(&values, depth);
+            let weights = weights.into_iter().map(|byte| byte as u8).collect();
+            stored.insert(format!("{name}.scale"), (vec![scales.len()], Dtype::F32, bytes(&scales)));
+            stored.insert(name, (shape, Dtype::I8, weights));
+        } else {
+            stored.insert(name, (shape, Dtype::F32, bytes(&values)));
+        }
+    }
+    change(&mut stored);
+    let views = stored.iter().map(|(name, (shape, dtype, bytes))| {
+        (name.clone(), TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+    });
+    safetensors::serialize(views, Some(metadata)).unwrap()
+}
+
+#[test]
+fn weights_of_bytes_have_scales() {
+    let picture = image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8 * 3, y as u8 * 3, 99]));
+    let detector = load_bytes(&model_of_bytes(|_| ())).unwrap();
+    detector.detect(&[picture]).unwrap();
+    let fails = |change: &dyn Fn(&mut Stored), says: &str| {
+        let error = load_bytes(&model_of_bytes(change)).err().map(|error| error.to_string());
+        assert!(error.as_ref().is_some_and(|error| error.contains(says)), "{error:?}");
+    };
+    let scale = "conv1.weight.scale";
+    fails(&|tensors| drop(tensors.remove(scale)), "conv1.weight.scale is missing");
+    fails(
+        &|tensors| {
+            let channels = tensors[scale].0[0];
+            tensors.insert(scale.into(), (vec![1, channels], Dtype::F32, vec![0; 4 * channels]));
+        },
+        "conv1.weight.scale has the shape",
+    );
+    fails(
+        &|tensors| {
+            let scale = &mut tensors.get_mut(scale).unwrap().2;
+            scale[..4].copy_from_slice(&f32::INFINITY.to_le_bytes());
+        },
+        "the weights of conv1 are not all finite",
+    );
+    fails(
+        &|tensors| {
+            let channels = tensors["conv1.bn.beta"].0[0];
+            tensors.insert("conv1.bn.beta".into(), (vec![channels], Dtype::I8, vec![1; channels]));
+        },
+        "conv1.bn.beta holds I8",
+    );
+}
+
+#[test]
+fn ranges_are_those_of_the_convolutions() {
+    let (tensors, metadata) = model(Family::Yolov3Resnet18);
+    let count = tensors.keys().filter(|name| name.ends_with(".weight")).count();
+    let with = |ranges: serde_json::Value| {
+        let mut metadata = metadata.clone();
+        metadata.insert("activation_ranges".into(), ranges.to_string());
+        load_bytes(&bytes(&(tensors.clone(), metadata)))
+    };
+    let ranges = |first: [f64; 2]| {
+        let mut ranges = vec![[-0.5, 2.0]; count];
+        ranges[0] = first;
+        serde_json::json!(ranges)
+    };
+    with(ranges([0.0, 0.0])).unwrap();
+    for (ranges, says) in [
+        (serde_json::json!([[0.0, 1.0]]), "1 ranges for"),
+        (ranges([1.0, -1.0]), "convolution 0: [1.0, -1.0] has no 255 steps"),
+        (ranges([-3e38, 3e38]), "has no 255 steps"),
+        (ranges([0.0, 1e-44]), "has no 255 steps"),
+        (serde_json::json!([[null, 1.0]]), "activation_ranges"),
+    ] {
+        let error = with(ranges).err().map(|error| error.to_string());
+        assert!(error.as_ref().is_some_and(|error| error.contains(says)), "{error:?}");
+    }
 }
 
 #[test]

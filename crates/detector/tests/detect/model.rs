@@ -62,7 +62,7 @@ fn a_model_becomes_one_of_8_bits() {
         let all = [&["bench", "--runs", "1", "--json", "--model", "int8.safetensors"], arguments].concat();
         checked(&stdout(&detect(path, &all)), "detect-bench")["precision"].take()
     };
-    assert_eq!(bench(&[]), "int8");
+    assert_eq!(bench(&["--precision", "int8"]), "int8");
     assert_eq!(bench(&["--precision", "f32"]), "f32");
     stdout(&detect(path, &["convert", "int8.safetensors", "same.safetensors"]));
     let said = failure(&detect(path, &["convert", "int8.safetensors", "half.safetensors", "--f16"]), 1);
@@ -81,8 +81,8 @@ fn a_model_becomes_one_of_8_bits() {
     };
     let whole = found(source, &[]);
     assert_eq!(found("same.safetensors", &[]), found("int8.safetensors", &[]));
-    for precision in [&[][..], &["--precision", "f32"]] {
-        let scores = found("int8.safetensors", precision);
+    for precision in [["--precision", "int8"], ["--precision", "f32"]] {
+        let scores = found("int8.safetensors", &precision);
         let best = |scores: &[f64]| scores.last().copied().unwrap();
         assert!((best(&scores) - best(&whole)).abs() < 0.05, "{} {}", best(&scores), best(&whole));
     }

@@ -57,7 +57,7 @@ pub(super) fn pack_bytes(
                 0
             }
         };
-        f32::from_bits(u32::from_le_bytes(std::array::from_fn(|lane| byte(4 * inputs + lane))))
+        f32::from_bits(u32::from_ne_bytes(std::array::from_fn(|lane| byte(4 * inputs + lane))))
     })
 }
 

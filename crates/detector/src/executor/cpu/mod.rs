@@ -44,7 +44,7 @@ use context::Context;
 use kernel::Kernels;
 use memory::Aligned;
 use packing::{Parameters, padded};
-use plan::{Output, Plan, Step};
+use plan::{Output, Packing, Plan, Step};
 use quantization::{Quantization, Storage};
 use threads::Threads;
 
@@ -86,7 +86,7 @@ pub(crate) struct Program {
     kernels: &'static Kernels,
     plan: Plan,
     convolutions: Vec<ConvSpec>,
-    /// Of each convolution.
+    /// Of each of the plan's packings.
     parameters: Vec<Parameters>,
     state: Mutex<State>,
 }
@@ -140,26 +140,20 @@ impl Program {
         let plan = plan::plan(graph, size, kernels, ranges, choose)
             .map_err(|error| super::Error::from(Error::from(error)))?;
         let mut threads = Threads::new(threads).map_err(|error| super::Error::from(Error::Threads(error)))?;
-        let mut parameters = Vec::with_capacity(plan.methods.len());
-        for (index, (spec, method)) in graph.convolutions().iter().zip(&plan.methods).enumerate() {
+        let mut packed: Vec<(usize, Parameters)> = Vec::with_capacity(plan.packings.len());
+        for (convolution, spec) in graph.convolutions().iter().enumerate() {
             let (weight, bias) = weights(spec)?;
-            let geometry = &spec.geometry;
-            parameters.push(match (*method, plan.input_storages[index]) {
-                (Method::Direct, Storage::Bytes(input)) => {
-                    quantized(geometry, kernels, input, &weight, &bias, &mut threads)
+            for (index, packing) in plan.packings.iter().enumerate() {
+                if packing.convolution == convolution {
+                    packed.push((
+                        index,
+                        pack(packing, &spec.geometry, kernels, (&weight, &bias), &mut threads),
+                    ));
                 }
-                (method, _) => Parameters {
-                    weights: match method {
-                        Method::Direct => direct::pack(geometry, kernels, &weight, &mut threads),
-                        Method::Winograd(tile) => {
-                            winograd::pack(tile, geometry, kernels, &weight, &mut threads)
-                        }
-                    },
-                    scales: Aligned::default(),
-                    bias: padded(&bias, kernels.lanes),
-                },
-            });
+            }
         }
+        packed.sort_by_key(|(index, _)| *index);
+        let parameters = packed.into_iter().map(|(_, parameters)| parameters).collect();
         let scratch = Aligned::zeroed(plan.scratch * threads.count());
         let arena = Aligned::zeroed(plan.arena);
         let state = Mutex::new(State { threads, arena, scratch });
@@ -168,7 +162,7 @@ impl Program {
 
     /// Whether weights and activations are bytes.
     pub(crate) fn is_of_bytes(&self) -> bool {
-        self.plan.input_storages.iter().any(|storage| *storage != Storage::Numbers)
+        self.plan.packings.iter().any(|packing| packing.input != Storage::Numbers)
     }
 
     /// What it runs on.
@@ -212,11 +206,12 @@ impl Program {
         self.fill(1, arena, fill);
         for step in &self.plan.steps {
             self.step(step, &mut self.context(1, threads, arena, scratch));
-            let (convolution, region) = match step {
-                Step::Direct { convolution, conv } => (*convolution, conv.output),
-                Step::Winograd { convolution, conv } => (*convolution, conv.output),
+            let (packing, region) = match step {
+                Step::Direct { packing, conv } => (*packing, conv.output),
+                Step::Winograd { packing, conv } => (*packing, conv.output),
                 Step::Move(_) | Step::Join(_) | Step::Attention(_) => continue,
             };
+            let convolution = self.plan.packings[packing].convolution;
             let channels = self.convolutions[convolution].geometry.out_channels;
             let outputs = [Output { region, channels }];
             see(convolution, &InArena { outputs: &outputs, batch: 1, arena: arena.values() }.head(0, 0));
@@ -268,12 +263,12 @@ impl Program {
     /// Runs a layer of this program's plan.
     fn step(&self, step: &Step, context: &mut Context<'_>) {
         #[expect(unsafe_code, reason = "layers reach into the arena through pointers")]
-        // SAFETY: the plan placed all regions in the arena, those of neighbours apart; weights are packed by it; arena and
-        // scratch, as large as the plan says, are borrowed for the context's life.
+        // SAFETY: the plan placed all regions in the arena, those of neighbours apart; the step's parameters are packed for
+        // its method and what it reads; arena and scratch, as large as the plan says, are borrowed for the context's life.
         unsafe {
             match step {
-                Step::Direct { convolution, conv } => conv.run(context, &self.parameters[*convolution]),
-                Step::Winograd { convolution, conv } => conv.run(context, &self.parameters[*convolution]),
+                Step::Direct { packing, conv } => conv.run(context, &self.parameters[*packing]),
+                Step::Winograd { packing, conv } => conv.run(context, &self.parameters[*packing]),
                 Step::Move(step) => step.run(context),
                 Step::Join(step) => step.run(context),
                 Step::Attention(step) => step.run(context),
@@ -297,6 +292,24 @@ impl Program {
     }
 }
 
+/// What a convolution of these weights and biases computes with.
+fn pack(
+    packing: &Packing,
+    geometry: &Geometry,
+    kernels: &Kernels,
+    (weight, bias): (&[f32], &[f32]),
+    threads: &mut Threads,
+) -> Parameters {
+    let weights = match (packing.method, packing.input) {
+        (Method::Direct, Storage::Bytes(input)) => {
+            return quantized(geometry, kernels, input, weight, bias, threads);
+        }
+        (Method::Direct, Storage::Numbers) => direct::pack(geometry, kernels, weight, threads),
+        (Method::Winograd(tile), _) => winograd::pack(tile, geometry, kernels, weight, threads),
+    };
+    Parameters { weights, scales: Aligned::default(), bias: padded(bias, kernels.lanes) }
+}
+
 /// What a convolution of bytes computes with. Of its sums `Σ weight * value`, those of `weight * zero` are the same for all
 /// pixels, because borders are zeros, too; the bias takes them away.
 fn quantized(
@@ -314,7 +327,7 @@ fn quantized(
         .zip(&scales)
         .enumerate()
         .map(|(channel, (&bias, &scale))| {
-            let zeros = f64::from(input.zero) * f64::from(quantized.sum(channel));
+            let zeros = f64::from(input.zero) * quantized.sum(channel) as f64;
             (f64::from(bias) - zeros * f64::from(scale)) as f32
         })
         .collect();
@@ -323,6 +336,15 @@ fn quantized(
         scales: padded(&scales, kernels.lanes),
         bias: padded(&bias, kernels.lanes),
     }
+}
+
+/// Whether bytes are faster than numbers with the kernels of this instruction set, or by default the best.
+pub(crate) fn multiplies_bytes(instruction_set: Option<InstructionSet>) -> bool {
+    let available = Kernels::available();
+    let chosen = available
+        .iter()
+        .find(|kernels| instruction_set.is_none_or(|wanted| wanted == kernels.instruction_set));
+    chosen.is_some_and(|kernels| kernels.multiplies_bytes)
 }
 
 /// Bytes for packed weights where nobody says how many: 2.3 times the plain ones, with which a network takes a few per cent
@@ -390,7 +412,7 @@ struct InArena<'a> {
 impl Outputs for InArena<'_> {
     fn head(&self, picture: usize, output: usize) -> Head<'_> {
         let Output { region, channels } = self.outputs[output];
-        debug_assert_eq!(region.storage, Storage::Numbers);
+        assert_eq!(region.storage, Storage::Numbers);
         Head {
             values: &self.arena[region.start(self.batch, picture)..][..region.blocks * region.block()],
             lanes: region.lanes,

@@ -37,14 +37,24 @@ pub(crate) enum PlanError {
     },
 }
 
-/// A layer with its place.
+/// A layer with its place. A convolution computes with the parameters of a [`Packing`].
 #[derive(Debug)]
 pub(super) enum Step {
-    Direct { convolution: usize, conv: DirectConv },
-    Winograd { convolution: usize, conv: WinogradConv },
+    Direct { packing: usize, conv: DirectConv },
+    Winograd { packing: usize, conv: WinogradConv },
     Move(Move),
     Join(Join),
     Attention(Attention),
+}
+
+/// A form of a convolution's parameters. One that has several places in the network may need several.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Packing {
+    /// In the graph's order of convolutions.
+    pub(super) convolution: usize,
+    pub(super) method: Method,
+    /// How what it reads is stored.
+    pub(super) input: Storage,
 }
 
 /// One of the network's outputs.
@@ -58,10 +68,7 @@ pub(super) struct Output {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
-    /// The method of each convolution, in the graph's order of convolutions.
-    pub(super) methods: Vec<Method>,
-    /// How the input of each convolution is stored, in the same order.
-    pub(super) input_storages: Vec<Storage>,
+    pub(super) packings: Vec<Packing>,
     pub(super) picture: Region,
     pub(super) outputs: Vec<Output>,
     /// Values of the arena for one picture.
@@ -283,8 +290,7 @@ impl Layers<'_> {
             Region { within: block * region.block(), blocks: self.blocks(node), ..region }
         };
         let mut steps = Vec::with_capacity(nodes.len());
-        let mut methods = vec![Method::Direct; self.graph.convolutions().len()];
-        let mut input_storages = vec![Storage::Numbers; methods.len()];
+        let mut packings: Vec<Packing> = Vec::new();
         for (index, node) in nodes.iter().enumerate() {
             let output = region(index);
             let moved =
@@ -296,24 +302,27 @@ impl Layers<'_> {
                     let added = residual.map(|(other, when)| (when, self.storages[other.index()]));
                     let epilogue = Epilogue::new(spec.activation, added, output.storage);
                     let residual = residual.map(|(other, _)| region(other.index()));
-                    let convolution = *convolution;
                     let method = self.methods[index].unwrap_or(Method::Direct);
                     let picture = nodes[input.index()].op == Op::Picture;
                     let input = region(input.index());
-                    methods[convolution] = method;
-                    input_storages[convolution] = input.storage;
+                    let packing = Packing { convolution: *convolution, method, input: input.storage };
+                    let known = packings.iter().position(|known| *known == packing);
+                    let packing = known.unwrap_or_else(|| {
+                        packings.push(packing);
+                        packings.len() - 1
+                    });
                     steps.push(match method {
                         Method::Direct => {
                             let geometry = spec.geometry;
                             let counts = DirectConv::counts(&geometry, picture, &input);
                             let conv =
                                 DirectConv { geometry, counts, picture, input, output, residual, epilogue };
-                            Step::Direct { convolution, conv }
+                            Step::Direct { packing, conv }
                         }
                         Method::Winograd(tile) => {
                             let out_channels = spec.geometry.out_channels;
                             let conv = WinogradConv { tile, out_channels, input, output, residual, epilogue };
-                            Step::Winograd { convolution, conv }
+                            Step::Winograd { packing, conv }
                         }
                     });
                 }
@@ -358,8 +367,7 @@ impl Layers<'_> {
                 })
                 .collect(),
             steps,
-            methods,
-            input_storages,
+            packings,
             arena,
         }
     }

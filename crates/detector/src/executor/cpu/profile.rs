@@ -4,21 +4,27 @@ use std::time::{Duration, Instant};
 
 use super::choice::Method;
 use super::plan::Step;
+use super::quantization::Storage;
 use super::winograd::TileSize;
 use super::{PictureMut, PoisonError, Program, State};
+
+/// The method of convolutions of bytes.
+const INT8: &str = "direct int8";
 
 /// What one layer takes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerTime {
     /// Its name in the model file; for layers without weights what they do.
     pub name: String,
-    /// How it is computed: `direct`, `winograd 2`, `winograd 3` or `winograd 4` by the outputs of an axis of a tile, `attention` or
+    /// How it is computed: `direct`, `direct int8`, `winograd 2`, `winograd 3` or `winograd 4` by the outputs of an axis of a tile, `attention` or
     /// `move`.
     pub method: &'static str,
     /// Multiplications and additions of the layer's definition for one picture.
     pub flops: u64,
     /// The median of several runs on one picture.
     pub time: Duration,
+    /// Multiplications and additions a second of one thread that does nothing else, with numbers as the layer's.
+    pub peak_flops: f64,
 }
 
 /// A network's layers beside what the processor can do.
@@ -26,8 +32,10 @@ pub struct LayerTime {
 pub struct Profile {
     /// In the order in which they run.
     pub layers: Vec<LayerTime>,
-    /// Multiplications and additions a second of one thread that does nothing else.
+    /// Multiplications and additions a second of one thread that does nothing else, in single precision.
     pub peak_flops: f64,
+    /// The same with bytes, where the network computes with them.
+    pub peak_int8: Option<f64>,
     /// Threads that the layers ran on.
     pub threads: usize,
 }
@@ -48,19 +56,22 @@ impl Program {
                 times.push(begin.elapsed());
             }
         }
+        let peak_flops = peak(self.kernels.peak);
+        let peak_int8 = self.is_of_bytes().then(|| peak(self.kernels.peak_bytes));
         let layers = self.plan.steps.iter().zip(times).map(|(step, mut times)| {
             times.sort_unstable();
             let time = times.get(times.len() / 2).copied().unwrap_or_default();
             let (name, method, flops) = self.describe(step);
-            LayerTime { name, method, flops, time }
+            let peak_flops = peak_int8.filter(|_| method == INT8).unwrap_or(peak_flops);
+            LayerTime { name, method, flops, time, peak_flops }
         });
-        Profile { layers: layers.collect(), peak_flops: self.peak(), threads: threads.count() }
+        Profile { layers: layers.collect(), peak_flops, peak_int8, threads: threads.count() }
     }
 
     fn describe(&self, step: &Step) -> (String, &'static str, u64) {
-        let (convolution, (height, width)) = match step {
-            Step::Direct { convolution, conv } => (*convolution, conv.output.size),
-            Step::Winograd { convolution, conv } => (*convolution, conv.output.size),
+        let (packing, (height, width)) = match step {
+            Step::Direct { packing, conv } => (*packing, conv.output.size),
+            Step::Winograd { packing, conv } => (*packing, conv.output.size),
             Step::Move(step) => return (step.kind.name().into(), "move", 0),
             Step::Join(_) => return ("concat".into(), "move", 0),
             Step::Attention(step) => {
@@ -70,8 +81,10 @@ impl Program {
                 return ("attention".into(), "attention", flops as u64);
             }
         };
-        let spec = &self.convolutions[convolution];
-        let method = match self.plan.methods[convolution] {
+        let packing = self.plan.packings[packing];
+        let spec = &self.convolutions[packing.convolution];
+        let method = match packing.method {
+            Method::Direct if packing.input != Storage::Numbers => INT8,
             Method::Direct => "direct",
             Method::Winograd(TileSize::Two) => "winograd 2",
             Method::Winograd(TileSize::Three) => "winograd 3",
@@ -79,18 +92,18 @@ impl Program {
         };
         (spec.name.clone(), method, 2 * (spec.geometry.weights() * height * width) as u64)
     }
+}
 
-    /// What a thread does in a loop of multiplications and additions in registers, a second.
-    fn peak(&self) -> f64 {
-        const ROUNDS: usize = 2_000_000;
-        let rate = || {
-            let begin = Instant::now();
-            #[expect(unsafe_code, reason = "a kernel")]
-            // SAFETY: the program's kernels are those of this processor.
-            let operations = unsafe { (self.kernels.peak)(ROUNDS) };
-            operations as f64 / begin.elapsed().as_secs_f64()
-        };
-        // The best of a few: anything else on the machine only takes away.
-        (0..5).map(|_| rate()).fold(0.0, f64::max)
-    }
+/// What a thread does in a loop of multiplications and additions in registers, a second.
+fn peak(kernel: unsafe fn(usize) -> usize) -> f64 {
+    const ROUNDS: usize = 2_000_000;
+    let rate = || {
+        let begin = Instant::now();
+        #[expect(unsafe_code, reason = "a kernel")]
+        // SAFETY: the program's kernels are those of this processor.
+        let operations = unsafe { kernel(ROUNDS) };
+        operations as f64 / begin.elapsed().as_secs_f64()
+    };
+    // The best of a few: anything else on the machine only takes away.
+    (0..5).map(|_| rate()).fold(0.0, f64::max)
 }

@@ -1,5 +1,6 @@
 //! Activations as bytes.
 
+use super::simd::MOST_BYTES;
 use crate::graph::{Graph, Op};
 
 /// What a byte stands for: `(byte - zero) * scale`.
@@ -26,7 +27,7 @@ impl Storage {
         }
     }
 
-    /// The byte that all bytes of a 0 are.
+    /// The byte that stands for 0, or four of which are the number.
     pub(super) fn zero(self) -> u8 {
         match self {
             Self::Numbers => 0,
@@ -45,8 +46,8 @@ impl Quantization {
     }
 }
 
-/// How each layer's output is stored where that is as bytes: the picture, the network's outputs, and what attention reads
-/// and makes are numbers. `ranges` are those of the convolutions' outputs, in their order.
+/// How each layer's output is stored where that is as bytes: the picture, the network's outputs, what attention reads and
+/// makes, and what would make sums too large are numbers. `ranges` are those of the convolutions' outputs, in their order.
 ///
 /// Layers that share a place, or pass on what another made, have the range of all of them together.
 pub(super) fn storages(graph: &Graph, ranges: &[[f32; 2]]) -> Vec<Storage> {
@@ -81,6 +82,11 @@ pub(super) fn storages(graph: &Graph, ranges: &[[f32; 2]]) -> Vec<Storage> {
     for (index, node) in nodes.iter().enumerate() {
         match node.op {
             Op::Picture => numbers[group[index]] = true,
+            Op::Conv { convolution, input, .. }
+                if graph.convolutions()[convolution].geometry.depth() > MOST_BYTES =>
+            {
+                numbers[group[input.index()]] = true;
+            }
             Op::Attention { .. } => {
                 numbers[group[index]] = true;
                 node.op.inputs().iter().for_each(|input| numbers[group[input.index()]] = true);
@@ -122,9 +128,9 @@ impl QuantizedWeights {
     }
 
     /// The sum of a channel's bytes.
-    pub(crate) fn sum(&self, channel: usize) -> i32 {
+    pub(crate) fn sum(&self, channel: usize) -> i64 {
         let depth = self.bytes.len() / self.scales.len();
-        self.bytes[channel * depth..][..depth].iter().map(|&byte| i32::from(byte)).sum()
+        self.bytes[channel * depth..][..depth].iter().map(|&byte| i64::from(byte)).sum()
     }
 }
 

@@ -52,11 +52,18 @@ impl Metadata {
     fn check_ranges(&self, ranges: &[[f32; 2]]) -> Result<(), Problem> {
         let (found, expected) = (ranges.len(), self.graph().convolutions().len());
         if found != expected {
-            return Err((RANGES, format!("{found} convolutions instead of {expected}")));
+            return Err((RANGES, format!("{found} ranges for {expected} convolutions")));
         }
-        let is_range = |[least, most]: &[f32; 2]| least.is_finite() && most.is_finite() && least <= most;
-        match ranges.iter().position(|range| !is_range(range)) {
-            Some(index) => Err((RANGES, format!("convolution {index}: {:?} is no range", ranges[index]))),
+        let problem = |&[least, most]: &[f32; 2]| {
+            let width = most.max(0.0) - least.min(0.0);
+            // What a byte is worth is divided by.
+            let step = width / 255.0;
+            !(least <= most && (width == 0.0 || step.is_normal() && (1.0 / step).is_normal()))
+        };
+        match ranges.iter().position(problem) {
+            Some(index) => {
+                Err((RANGES, format!("convolution {index}: {:?} has no 255 steps", ranges[index])))
+            }
             None => Ok(()),
         }
     }

@@ -141,7 +141,7 @@ impl<'m, 'a> Tail<'m, 'a> {
             place: "the layers".into(),
             found: found.unwrap_or_else(|| format!("{source:.80?}, which is no layer")),
             expected: "convolutions, SiLU, ReLU, leaky ReLU, sums, concatenations and splits of channels, maxima of \
-                       windows, upsampling by two"
+                       windows, upsampling by two, attention"
                 .into(),
         })
     }

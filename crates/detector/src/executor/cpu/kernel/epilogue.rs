@@ -79,20 +79,20 @@ impl Epilogue {
                         quantization.store::<S>(output.add(pixel * S::LANES), value);
                     }
                 }
-                (curve, residual_is, storage) => {
+                (curve, residual_is, output_is) => {
                     for (pixel, mut value) in values.into_iter().enumerate() {
                         let other = residual.wrapping_add(pixel * S::LANES);
-                        if let Some((Residual::BeforeActivation, storage)) = residual_is {
-                            value = S::add(value, storage.load::<S>(other));
+                        if let Some((Residual::BeforeActivation, added)) = residual_is {
+                            value = S::add(value, added.load::<S>(other));
                         }
                         value = match curve {
                             Curve::Bent(slope) => bent::<S>(value, S::splat(slope)),
                             Curve::Silu => silu::<S>(value),
                         };
-                        if let Some((Residual::AfterActivation, storage)) = residual_is {
-                            value = S::add(value, storage.load::<S>(other));
+                        if let Some((Residual::AfterActivation, added)) = residual_is {
+                            value = S::add(value, added.load::<S>(other));
                         }
-                        storage.store::<S>(output.add(pixel * S::LANES), value);
+                        output_is.store::<S>(output.add(pixel * S::LANES), value);
                     }
                 }
             }

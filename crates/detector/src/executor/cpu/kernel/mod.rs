@@ -23,7 +23,7 @@ use super::instruction_set::InstructionSet;
 use super::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512, Avx512Vnni};
-use super::simd::{Numbers, Portable, Simd};
+use super::simd::{Dot, Numbers, Portable, Simd};
 
 /// Values between neighbouring pixels of a register tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) struct Kernels {
     pub(super) instruction_set: InstructionSet,
+    /// Whether the instruction set has one for sums of products of bytes: then bytes are faster than numbers.
+    pub(super) multiplies_bytes: bool,
     /// Values of a pixel in a block, and channels of a vector.
     pub(super) lanes: usize,
     /// The largest register tile.
@@ -61,6 +63,8 @@ pub(super) struct Kernels {
     pub(super) attention: unsafe fn(&Attention),
     /// So many rounds of multiplications and additions in registers, and how many those were.
     pub(super) peak: unsafe fn(usize) -> usize,
+    /// The same with bytes.
+    pub(super) peak_bytes: unsafe fn(usize) -> usize,
 }
 
 /// The transforms of one size of tile.
@@ -153,12 +157,19 @@ macro_rules! kernels {
             $(#[$feature])?
             pub(super) unsafe fn peak(rounds: usize) -> usize {
                 // SAFETY: the caller's.
-                unsafe { peak::peak::<$simd>(rounds) }
+                unsafe { peak::peak::<Numbers<$simd>, 1>(rounds) }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn peak_bytes(rounds: usize) -> usize {
+                // SAFETY: the caller's.
+                unsafe { peak::peak::<$bytes, 4>(rounds) }
             }
         }
 
         static $table: Kernels = Kernels {
             instruction_set: InstructionSet::$set,
+            multiplies_bytes: <$bytes as Dot>::IS_ONE_INSTRUCTION,
             lanes: <$simd>::LANES,
             tile: <$simd>::TILE,
             direct: $module::direct,
@@ -173,6 +184,7 @@ macro_rules! kernels {
             max_pool_bytes: $module::max_pool_bytes,
             attention: $module::attention,
             peak: $module::peak,
+            peak_bytes: $module::peak_bytes,
         };
     };
 }

@@ -93,6 +93,7 @@ impl Dot for Avx2 {
     type F = Self;
     type Sum = __m256i;
     type Term = __m256i;
+    const IS_ONE_INSTRUCTION: bool = false;
 
     #[inline(always)]
     unsafe fn zero() -> __m256i {

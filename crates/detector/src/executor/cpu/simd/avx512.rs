@@ -85,6 +85,7 @@ impl Dot for Avx512 {
     type F = Self;
     type Sum = __m512i;
     type Term = __m512i;
+    const IS_ONE_INSTRUCTION: bool = false;
 
     #[inline(always)]
     unsafe fn zero() -> __m512i {
@@ -127,6 +128,7 @@ impl Dot for Avx512Vnni {
     type F = Avx512;
     type Sum = __m512i;
     type Term = __m512i;
+    const IS_ONE_INSTRUCTION: bool = true;
 
     #[inline(always)]
     unsafe fn zero() -> __m512i {

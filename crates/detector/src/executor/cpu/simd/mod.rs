@@ -73,17 +73,23 @@ pub(super) trait Dot: Copy {
     type Sum: Copy;
     /// A vector of values or weights.
     type Term: Copy;
+    /// Whether [`Dot::dot`] is.
+    const IS_ONE_INSTRUCTION: bool;
 
     unsafe fn zero() -> Self::Sum;
     /// A weight for each sum.
     unsafe fn load(from: *const f32) -> Self::Term;
     /// One value for all sums.
     unsafe fn splat(from: *const f32) -> Self::Term;
-    /// `sum` and the products. Bytes of values are `0..=255`, those of weights `-128..=127`.
+    /// `sum` and the products. Bytes of values are `0..=255`, those of weights `-127..=127`; their sums fit into 32 bits as
+    /// long as there are no more than [`MOST_BYTES`].
     unsafe fn dot(sum: Self::Sum, value: Self::Term, weight: Self::Term) -> Self::Sum;
     /// The sum, times its scale where it is one of bytes, plus the bias.
     unsafe fn finish(sum: Self::Sum, scales: *const f32, bias: <Self::F as Simd>::V) -> <Self::F as Simd>::V;
 }
+
+/// Products of bytes whose sum surely fits into 32 bits.
+pub(super) const MOST_BYTES: usize = i32::MAX as usize / (255 * 127);
 
 /// Sums of products of numbers.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +99,7 @@ impl<S: Simd> Dot for Numbers<S> {
     type F = S;
     type Sum = S::V;
     type Term = S::V;
+    const IS_ONE_INSTRUCTION: bool = true;
 
     #[inline(always)]
     unsafe fn zero() -> S::V {

@@ -101,6 +101,7 @@ impl Dot for Neon {
     type F = Self;
     type Sum = int32x4x2_t;
     type Term = int32x4x2_t;
+    const IS_ONE_INSTRUCTION: bool = false;
 
     #[inline(always)]
     unsafe fn zero() -> int32x4x2_t {

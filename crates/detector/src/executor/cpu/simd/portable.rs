@@ -89,6 +89,7 @@ impl Dot for Portable {
     type F = Self;
     type Sum = [i32; 4];
     type Term = [i32; 4];
+    const IS_ONE_INSTRUCTION: bool = false;
 
     #[inline(always)]
     unsafe fn zero() -> [i32; 4] {
