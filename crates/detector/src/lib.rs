@@ -123,9 +123,9 @@
 //!
 //! A model of one picture `[batch, 3, height, width]` of a fixed size, with its weights in the file (`f32`, or `f16` behind
 //! `Cast`). Layers may be `Conv`, also in groups; `BatchNormalization` behind one; SiLU as `Sigmoid` and `Mul`, `Relu` or
-//! `LeakyRelu`; `Add`; `Concat` and `Split` of channels; `MaxPool`; `Resize` or `Upsample` by two, nearest neighbour; attention over all pixels. The
-//! last operations must be those by which YOLOv5 or YOLOv8 make boxes of their heads, without non-maximum suppression; they
-//! give anchors and strides. Layer names are `layer` and the position of the node. Classes are named by the exporter's note
+//! `LeakyRelu`; `Add`; `Concat` and `Split` of channels; `MaxPool`; `Resize` or `Upsample` by two, nearest neighbour; and
+//! YOLO11's attention over all pixels. The last operations must be those by which YOLOv5 or YOLOv8 make boxes of their heads,
+//! without non-maximum suppression; they give anchors and strides. Layer names are `layer` and the position of the node. Classes are named by the exporter's note
 //! `names`, if there is one. Scores above 0.25 count; overlaps are at most 0.45 for YOLOv5 and 0.7 for YOLOv8, and the most
 //! boxes of a picture 1000 and 300.
 //!
