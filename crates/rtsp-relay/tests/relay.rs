@@ -75,7 +75,9 @@ fn plays_for_ever(encoder: &str) {
         check(&clip, &tcp.join().unwrap());
         check(&clip, &udp.join().unwrap());
     });
-    // Nobody watched for a while; the next one is served too.
+    // Nobody watches for a while; the next one is served too. One that comes while the last one's stream is being taken
+    // down would have to ask again.
+    std::thread::sleep(Duration::from_millis(500));
     assert!(receive(&url, "tcp", Duration::from_millis(500)).len() > 5);
     stopper.stop();
     server.join().unwrap();

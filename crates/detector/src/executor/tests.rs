@@ -322,7 +322,7 @@ fn ranges(graph: &Graph, pictures: &[Values], weights: &[Weights]) -> Vec<[f32; 
 }
 
 /// Fails unless the outputs are those of the definition with values rounded to bytes. Where a value lies in the middle
-/// between two bytes, it may become either, which later layers see.
+/// between two bytes, it may become either, which later layers see: a step is 1/255 of a layer's range.
 fn assert_same_bytes(
     what: &str,
     graph: &Graph,
@@ -346,7 +346,7 @@ fn assert_same_bytes(
                 .collect();
             let mean = differences.iter().sum::<f64>() / differences.len() as f64;
             let most = differences.iter().copied().fold(0.0, f64::max);
-            assert!(mean <= 2e-3 && most <= 0.05, "{what}: differences of {mean} and at most {most}");
+            assert!(mean <= 0.01 && most <= 0.1, "{what}: differences of {mean} and at most {most}");
         }
     }
 }
