@@ -77,7 +77,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "MB")]
     pub weights_memory: Option<usize>,
     /// How exactly the little model computes: f32 or int8 (default: int8 where the model file is made for it, by `detect
-    /// convert --int8`, and runs on the processor; f32 elsewhere).
+    /// convert --int8`, and the processor has an instruction for it; f32 elsewhere).
     #[arg(long, value_name = "NAME")]
     pub precision: Option<Precision>,
 

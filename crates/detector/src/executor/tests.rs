@@ -272,6 +272,18 @@ fn tensor(pictures: &[Values]) -> Tensor {
 
 /// Fails unless the outputs are those of the definition to `1e-4` of the largest.
 fn assert_same(what: &str, graph: &Graph, pictures: &[Values], weights: &[Weights], outputs: &[Tensor]) {
+    assert_near(what, graph, pictures, weights, outputs, 1e-4);
+}
+
+/// Fails unless the outputs are those of the definition to a share of the largest.
+fn assert_near(
+    what: &str,
+    graph: &Graph,
+    pictures: &[Values],
+    weights: &[Weights],
+    outputs: &[Tensor],
+    share: f64,
+) {
     for (picture, values) in pictures.iter().enumerate() {
         for (output, expected) in outputs.iter().zip(reference(graph, values, weights)) {
             let found = output.get(picture).unwrap();
@@ -280,27 +292,8 @@ fn assert_same(what: &str, graph: &Graph, pictures: &[Values], weights: &[Weight
             let largest = expected.values.iter().fold(1e-3, |most: f64, value| most.max(value.abs()));
             for (found, expected) in found.iter().zip(&expected.values) {
                 let difference = (f64::from(*found) - expected).abs();
-                assert!(difference <= 1e-4 * largest, "{what}: {found} instead of {expected}, of {largest}");
+                assert!(difference <= share * largest, "{what}: {found} instead of {expected}, of {largest}");
             }
-        }
-    }
-}
-
-/// Fails unless the outputs for a picture are those of the definition to a share of the largest.
-fn assert_near(
-    what: &str,
-    graph: &Graph,
-    picture: &Values,
-    weights: &[Weights],
-    outputs: &[Tensor],
-    share: f64,
-) {
-    for (output, expected) in outputs.iter().zip(reference(graph, picture, weights)) {
-        let found = output.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let largest = expected.values.iter().fold(1e-3, |most: f64, value| most.max(value.abs()));
-        for (found, expected) in found.iter().zip(&expected.values) {
-            let difference = (f64::from(*found) - expected).abs();
-            assert!(difference <= share * largest, "{what}: {found} instead of {expected}, of {largest}");
         }
     }
 }
@@ -488,7 +481,7 @@ fn a_convolution_has_several_places() {
     for (name, program) in programs_of_bytes(&graph, size, 2, &weights, &ranges) {
         // The shared one's weights meet bytes in some of its places only, so that no rounded definition is the whole one.
         let outputs = program.forward(&tensor(&pictures)).unwrap();
-        assert_near(&name, &graph, &pictures[0], &weights, &outputs, 0.1);
+        assert_near(&name, &graph, &pictures, &weights, &outputs, 0.1);
     }
 }
 
@@ -515,7 +508,7 @@ fn deep_convolutions_are_right() {
     let ranges = ranges(&graph, &pictures, &weights);
     for (name, program) in programs_of_bytes(&graph, (4, 4), 1, &weights, &ranges) {
         let outputs = program.forward(&tensor(&pictures)).unwrap();
-        assert_near(&name, &graph, &pictures[0], &weights, &outputs, 0.01);
+        assert_near(&name, &graph, &pictures, &weights, &outputs, 0.01);
     }
 }
 

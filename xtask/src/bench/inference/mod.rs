@@ -41,7 +41,7 @@ const REQUIREMENTS: &str = include_str!("requirements.txt");
 pub fn run(options: &Options) -> Result<()> {
     let interrupt = Interrupt::register()?;
     let workspace = Workspace::locate()?;
-    let place = prepare(&workspace, &options.networks)?;
+    let place = prepare(&workspace, options)?;
     let mut results = Results {
         started: protocol::time::rfc3339(SystemTime::now()),
         commit: machine::commit(workspace.root()),
@@ -68,7 +68,7 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 /// Builds what is to be compared, in a directory below the build's.
-fn prepare(workspace: &Workspace, networks: &[Network]) -> Result<Place> {
+fn prepare(workspace: &Workspace, options: &Options) -> Result<Place> {
     let directory = workspace.target().join("bench-inference");
     fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let venv = directory.join("venv");
@@ -100,7 +100,7 @@ fn prepare(workspace: &Workspace, networks: &[Network]) -> Result<Place> {
     let script = place.directory.join("networks.py");
     let known = fs::read_to_string(&script).ok().as_deref() == Some(include_str!("networks.py"));
     fs::write(place.peer(), include_str!("peer.py"))?;
-    for &network in networks {
+    for &network in &options.networks {
         // The description is written last.
         if !known || !place.file(network, "json").exists() {
             stage(&format!("writing {network}"));
@@ -111,11 +111,16 @@ fn prepare(workspace: &Workspace, networks: &[Network]) -> Result<Place> {
             // It was computed from other weights.
             let _ = fs::remove_file(reference_file(network, &place));
         }
-        stage(&format!("rounding {network} to 8 bits"));
-        let mut convert = Command::new(workspace.target().join("release").join("detect"));
-        convert.arg("convert").args([place.file(network, "safetensors"), place.file(network, engine::INT8)]);
-        convert.arg("--int8").arg(place.file(network, "pictures"));
-        finish(convert)?;
+        if options.engines.contains(&Engine::SluiceInt8) {
+            stage(&format!("rounding {network} to 8 bits"));
+            let mut convert = Command::new(workspace.target().join("release").join("detect"));
+            convert
+                .arg("convert")
+                .args([place.file(network, "safetensors"), place.file(network, engine::INT8)])
+                .arg("--int8")
+                .arg(place.file(network, "pictures"));
+            finish(convert)?;
+        }
     }
     Ok(place)
 }

@@ -113,14 +113,13 @@ impl Program {
         settings: &Settings,
         weights: &mut dyn FnMut(&ConvSpec) -> std::result::Result<Weights, E>,
     ) -> std::result::Result<Self, E> {
-        let wanted = |kernels: &&&Kernels| {
-            settings.instruction_set.is_none_or(|wanted| wanted == kernels.instruction_set)
-        };
-        let available = Kernels::available();
-        let kernels = *available.iter().find(wanted).ok_or_else(|| {
+        let kernels = Kernels::chosen(settings.instruction_set).ok_or_else(|| {
             super::Error::from(Error::InstructionSet {
                 wanted: settings.instruction_set.unwrap_or(InstructionSet::Portable),
-                available: available.iter().map(|kernels| kernels.instruction_set.name()).collect(),
+                available: Kernels::available()
+                    .iter()
+                    .map(|kernels| kernels.instruction_set.name())
+                    .collect(),
             })
         })?;
         let budget = settings.weights.unwrap_or_else(|| usual_budget(graph));
@@ -340,11 +339,7 @@ fn quantized(
 
 /// Whether bytes are faster than numbers with the kernels of this instruction set, or by default the best.
 pub(crate) fn multiplies_bytes(instruction_set: Option<InstructionSet>) -> bool {
-    let available = Kernels::available();
-    let chosen = available
-        .iter()
-        .find(|kernels| instruction_set.is_none_or(|wanted| wanted == kernels.instruction_set));
-    chosen.is_some_and(|kernels| kernels.multiplies_bytes)
+    Kernels::chosen(instruction_set).is_some_and(|kernels| kernels.multiplies_bytes)
 }
 
 /// Bytes for packed weights where nobody says how many: 2.3 times the plain ones, with which a network takes a few per cent

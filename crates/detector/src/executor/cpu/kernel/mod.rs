@@ -212,6 +212,13 @@ impl Kernels {
         channels.div_ceil(self.lanes).min(2)
     }
 
+    /// The fastest kernels of an instruction set, or of all, that this processor can run.
+    pub(super) fn chosen(instruction_set: Option<InstructionSet>) -> Option<&'static Self> {
+        let is_wanted =
+            |kernels: &&Self| instruction_set.is_none_or(|wanted| wanted == kernels.instruction_set);
+        Self::available().into_iter().find(is_wanted)
+    }
+
     /// The kernels that this processor can run, the fastest first.
     pub(super) fn available() -> Vec<&'static Self> {
         let mut available = Vec::new();
