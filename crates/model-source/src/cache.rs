@@ -14,6 +14,8 @@ use crate::location::Place;
 
 /// How often a process that waits for another's download looks whether it is done.
 const LOCK_POLL: Duration = Duration::from_millis(200);
+/// The name of the directory of sets in a slot.
+const TOGETHER: &str = "together";
 /// The longest file name that is taken over from a location, in bytes.
 const MAX_NAME: usize = 200;
 
@@ -184,12 +186,18 @@ impl Slot {
         let _ = fs::remove_file(self.path(kept));
     }
 
+    /// Where links to a file and to others that belong to it are, each set of them in a directory of its own.
+    pub(crate) fn together(&self) -> PathBuf {
+        self.directory.join(TOGETHER)
+    }
+
     /// Removes files that nobody is about to open any more.
     fn remove_all_but(&self, digests: [Option<Digest>; 2]) {
         let wanted = digests.map(|digest| digest.map(|digest| digest.short()));
         for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
             let is_wanted = wanted.iter().flatten().any(|name| entry.file_name() == name.as_str());
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) && !is_wanted {
+            let is_copy = entry.file_name() != TOGETHER;
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) && is_copy && !is_wanted {
                 // What is left costs space only, and is tried again with the next version.
                 let _ = fs::remove_dir_all(entry.path());
             }

@@ -166,7 +166,13 @@ impl Download<'_> {
     }
 
     fn unreachable(&self, error: &object_store::Error) -> SourceError {
-        SourceError::Unreachable { location: self.location.into(), reason: self.remote.reason(error) }
+        let (location, reason) = (self.location.into(), self.remote.reason(error));
+        match error {
+            object_store::Error::NotFound { .. }
+            | object_store::Error::PermissionDenied { .. }
+            | object_store::Error::Unauthenticated { .. } => SourceError::Absent { location, reason },
+            _ => SourceError::Unreachable { location, reason },
+        }
     }
 
     fn broken(&self, tag: &Tag, received: u64, reason: String) -> SourceError {

@@ -64,6 +64,27 @@ pub enum SourceError {
         /// What went wrong, from the outermost cause to the innermost.
         reason: String,
     },
+    /// The source answers that it has no such object, or none for this user.
+    #[error("cannot fetch {location}: {reason}")]
+    Absent {
+        /// The object.
+        location: String,
+        /// What the source said.
+        reason: String,
+    },
+    /// One of two files that make a model is not there.
+    #[error(
+        "cannot fetch {location}: {reason}; {half} is one of the two files of a Darknet model: put the other beside it, \
+         or one that `detect convert` makes of both"
+    )]
+    Half {
+        /// The file that is missing.
+        location: String,
+        /// What the source said.
+        reason: String,
+        /// The name of the file that is there.
+        half: String,
+    },
     /// The transfer broke off.
     #[error(
         "the download of {location} broke off after {received} of {size} bytes: {reason}; started again, it {next}"

@@ -10,7 +10,8 @@
 //! - [`SourceOptions`]: the flags and environment variables, the same in every program.
 //! - [`Source`]: the one verb, and the order of things in it. [`Updates`] notices when another model is there.
 //! - `directory`: which file of a directory is meant; `cache`: what is kept, and who may write there;
-//!   `remote`: stores that are reached over a network; `download`: one file from there, with progress and resume.
+//!   `remote`: stores that are reached over a network; `download`: one file from there, with progress and resume;
+//!   `fetch`: when to download, and when the copy in the cache will do; `set`: files that make one model together.
 //!
 //! # The cache
 //!
@@ -22,6 +23,7 @@
 //! | `partial`, `partial.json` | a download that is not whole, and which version of the object it is of |
 //! | `<sha256>/NAME` | a whole file; NAME is that of the location |
 //! | `copy.json` | which of these is the newest, and by which ETag the source knows it |
+//! | `together/<sha256>/` | links to files of this location and of others which make one model, under one name |
 //!
 //! A file gets its name when it is whole, and `copy.json` is replaced after that: whatever happens, what is there is
 //! whole. The copy before the newest is kept as well, so that a process that was about to open it finds it.
@@ -31,9 +33,11 @@ mod digest;
 mod directory;
 mod download;
 mod error;
+mod fetch;
 mod location;
 mod options;
 mod remote;
+mod set;
 mod source;
 mod updates;
 

@@ -134,6 +134,25 @@ impl Place {
         }
     }
 
+    /// The one that lies beside it under another name.
+    pub(crate) fn renamed(self, name: &str) -> Self {
+        match self {
+            Self::Path(path) => Self::Path(path.with_file_name(name)),
+            Self::Http(mut url) => {
+                if let Some((directory, _)) = url.path().rsplit_once('/') {
+                    let path = format!("{directory}/{name}");
+                    url.set_path(&path);
+                }
+                Self::Http(url)
+            }
+            Self::S3 { bucket, key } => {
+                let directory =
+                    key.rsplit_once('/').map_or_else(String::new, |(directory, _)| format!("{directory}/"));
+                Self::S3 { bucket, key: format!("{directory}{name}") }
+            }
+        }
+    }
+
     /// What the cache knows it by: all of it, secrets included.
     pub(crate) fn identity(&self) -> String {
         match self {

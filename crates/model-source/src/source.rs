@@ -3,16 +3,16 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::cache::{self, Kept, Slot};
+use crate::cache;
 use crate::digest::Digest;
 use crate::directory;
-use crate::download::{Download, blocking};
+use crate::download::blocking;
 use crate::error::SourceError;
+use crate::fetch::{Fetch, Standing};
 use crate::location::{Location, Place};
-use crate::remote::Remote;
+use crate::set;
 
 /// How long and how large a download may be.
 #[derive(Debug, Clone)]
@@ -47,10 +47,8 @@ pub struct Source {
     cache: Option<PathBuf>,
     limits: Limits,
     poll: Option<Duration>,
-    /// Whether it could not be reached when it was last asked.
-    away: AtomicBool,
-    /// Whether it has answered before.
-    answered: AtomicBool,
+    /// Of the file itself, and of those that belong to it.
+    standings: [Standing; set::LARGEST],
 }
 
 /// A model's file.
@@ -65,8 +63,8 @@ pub struct Model {
 /// Tells a model's file from the one that was there before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Version {
-    /// A file that was fetched, by its content.
-    Content(Digest),
+    /// A file that was fetched, and those that belong to it, by their content.
+    Contents(Vec<Digest>),
     /// A file of this machine, and those that belong to it, by what the system says of them.
     Files(Vec<Stamp>),
 }
@@ -96,16 +94,7 @@ impl Source {
     /// What is at `location`.
     pub fn new(location: Location) -> Self {
         let (cache, limits) = (cache::default_directory(), Limits::default());
-        Self {
-            location,
-            name: None,
-            prefix: None,
-            cache,
-            limits,
-            poll: None,
-            away: AtomicBool::new(false),
-            answered: AtomicBool::new(false),
-        }
+        Self { location, name: None, prefix: None, cache, limits, poll: None, standings: Default::default() }
     }
 
     /// The file of that name, where the location is a directory.
@@ -184,7 +173,7 @@ impl Source {
             return Err(SourceError::Missing { path: self.location.to_string().into(), also: None });
         };
         let path = directory::file(path, self.prefix.as_deref(), self.name.as_deref())?;
-        let stamps = companions(&path).iter().map(|path| Stamp::of(path)).collect::<Result<_, _>>()?;
+        let stamps = set::beside(&path).iter().map(|path| Stamp::of(path)).collect::<Result<_, _>>()?;
         Ok((path, Version::Files(stamps)))
     }
 
@@ -200,102 +189,30 @@ impl Source {
         Ok(Model { path, version })
     }
 
+    /// The model at `place`, with all of its files in one directory.
     async fn remote(&self, place: &Place) -> Result<Model, SourceError> {
-        let slot = Slot::new(self.cache.as_deref().ok_or(SourceError::NoCache)?, place);
-        if let Some(kept) = self.pinned(&slot).await {
-            return Ok(model(&slot, &kept));
-        }
-        let _lock = match slot.lock().await {
-            Ok(lock) => lock,
-            Err(source) => {
-                let error = SourceError::Cache { path: slot.partial(), source };
-                return self.instead(&slot, error);
-            }
-        };
-        // Whoever held the lock may have fetched it.
-        if let Some(kept) = self.pinned(&slot).await {
-            return Ok(model(&slot, &kept));
-        }
-        let location = place.to_string();
-        let kept = slot.kept();
-        let remote = Remote::new(place, &self.limits)
-            .map_err(|reason| SourceError::Unreachable { location: location.clone(), reason })?;
-        let download = Download {
-            remote: &remote,
-            slot: &slot,
-            kept: kept.as_ref(),
-            again: self.answered.load(Ordering::Relaxed),
-            pin: self.location.pin,
-            limits: &self.limits,
-            location: &location,
-        };
-        let kept = match (download.run().await, kept) {
-            (Ok(Some(fetched)), _) => fetched,
-            (Ok(None), Some(kept)) => match self.location.pin {
-                Some(pinned) if pinned != kept.sha256 => {
-                    return Err(SourceError::WrongDigest { location, pinned, found: kept.sha256 });
+        let cache = self.cache.as_deref().ok_or(SourceError::NoCache)?;
+        let [own, others @ ..] = &self.standings;
+        let fetch = |place, pin, standing| Fetch { place, pin, standing, cache, limits: &self.limits };
+        let main = fetch(place, self.location.pin, own).run().await?;
+        let mut companions = Vec::new();
+        for (companion, standing) in set::companions(place).iter().zip(others) {
+            match fetch(&companion.place, None, standing).run().await {
+                Ok(file) => companions.push(file),
+                // Asked for again the next time.
+                Err(error) if !companion.is_needed => {
+                    tracing::debug!("{error}; the model does without");
                 }
-                _ => kept,
-            },
-            (Ok(None), None) => {
-                let reason = "it says that nothing has changed since nothing was there".into();
-                return Err(SourceError::Unreachable { location, reason });
-            }
-            (Err(error), _) => return self.instead(&slot, error),
-        };
-        self.answered.store(true, Ordering::Relaxed);
-        if self.away.swap(false, Ordering::Relaxed) {
-            tracing::info!(model = location, "the model's source answers again");
-        }
-        Ok(model(&slot, &kept))
-    }
-
-    /// The copy that is pinned, if it is in the cache and what it should be: nobody needs to be asked for it.
-    async fn pinned(&self, slot: &Slot) -> Option<Kept> {
-        let pin = self.location.pin?;
-        let kept = slot.kept().filter(|kept| kept.sha256 == pin)?;
-        match digest(&slot.path(&kept)).await {
-            Ok(found) if found == pin => Some(kept),
-            found => {
-                tracing::warn!(model = %self.location, ?found, "the copy in the cache is damaged; fetching it again");
-                slot.forget(&kept);
-                None
-            }
-        }
-    }
-
-    /// The copy in the cache in place of what could not be fetched because of `error`.
-    fn instead(&self, slot: &Slot, error: SourceError) -> Result<Model, SourceError> {
-        let usable = matches!(
-            error,
-            SourceError::Unreachable { .. } | SourceError::Broken { .. } | SourceError::Cache { .. }
-        );
-        match slot.kept() {
-            Some(kept) if usable && self.location.pin.is_none() => {
-                if !self.away.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(sha256 = %kept.sha256, "{error}; using the copy in the cache");
+                Err(SourceError::Absent { location, reason }) => {
+                    return Err(SourceError::Half { location, reason, half: place.name().to_owned() });
                 }
-                Ok(model(slot, &kept))
+                Err(error) => return Err(error),
             }
-            _ => Err(error),
         }
+        let path = set::together(&main, &companions).await?;
+        let digests = std::iter::once(&main).chain(&companions).map(|file| file.sha256).collect();
+        Ok(Model { path, version: Version::Contents(digests) })
     }
-}
-
-/// The file at `path`, and those beside it that make one model with it: Darknet keeps a network's form, its weights and
-/// its classes' names in files that differ in their ending.
-pub(crate) fn companions(path: &Path) -> Vec<PathBuf> {
-    const ENDINGS: [&str; 3] = ["cfg", "weights", "names"];
-    let mut files = vec![path.to_owned()];
-    if path.extension().is_some_and(|own| ENDINGS.iter().any(|ending| own == *ending)) {
-        let others = ENDINGS.iter().map(|ending| path.with_extension(ending));
-        files.extend(others.filter(|other| other != path && other.is_file()));
-    }
-    files
-}
-
-fn model(slot: &Slot, kept: &Kept) -> Model {
-    Model { path: slot.path(kept), version: Version::Content(kept.sha256) }
 }
 
 async fn digest(path: &Path) -> std::io::Result<Digest> {

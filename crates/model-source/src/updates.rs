@@ -13,7 +13,8 @@ use tokio::sync::Notify;
 use crate::digest::Digest;
 use crate::download::blocking;
 use crate::error::SourceError;
-use crate::source::{Source, Version, companions};
+use crate::set;
+use crate::source::{Source, Version};
 
 /// How often a file of this machine is looked at. Looking costs microseconds, and works wherever files can be: with
 /// renames, links that are turned, mounted configuration and network file systems, where notices of changes do not.
@@ -59,10 +60,10 @@ impl Candidate {
         }
     }
 
-    /// The content of a file that was fetched.
+    /// The content of a file that was fetched; where several files make the model, of the one that its location names.
     pub fn sha256(&self) -> Option<Digest> {
-        match self.version {
-            Version::Content(digest) => Some(digest),
+        match &self.version {
+            Version::Contents(digests) => digests.first().copied(),
             Version::Files(_) => None,
         }
     }
@@ -135,7 +136,7 @@ impl Updates {
             }
             return Ok(None);
         }
-        if matches!(version, Version::Content(_)) {
+        if matches!(version, Version::Contents(_)) {
             return Ok(Some(Candidate { original, copy: None, version }));
         }
         let rests = self.unsettled.replace(version.clone()).is_some_and(|before| before == version);
@@ -182,7 +183,7 @@ impl Copy {
         let directory = tempfile::Builder::new().prefix("sluice-model-").tempdir()?;
         let copied = |file: &Path| directory.path().join(file.file_name().unwrap_or_default());
         let path = copied(original);
-        let files: Vec<_> = companions(original).into_iter().map(|file| (copied(&file), file)).collect();
+        let files: Vec<_> = set::beside(original).into_iter().map(|file| (copied(&file), file)).collect();
         blocking(move || files.iter().try_for_each(|(to, from)| fs::copy(from, to).map(drop))).await?;
         Ok(Self { path, _directory: directory })
     }

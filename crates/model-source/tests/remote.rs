@@ -281,6 +281,48 @@ async fn a_name_is_joined_to_what_ends_in_a_slash() {
 }
 
 #[tokio::test]
+async fn two_files_make_a_model_of_darknets() {
+    let cache = tempfile::tempdir().unwrap();
+    let weights = [content(1, 300_000), content(2, 300_000)];
+    let server = Server::start({
+        let weights = weights.clone();
+        move |request, count| match request.path() {
+            "/m/y.weights" if count < 6 => whole(request, &weights[0], Some("\"1\"")),
+            "/m/y.weights" => whole(request, &weights[1], Some("\"2\"")),
+            "/m/y.cfg" => whole(request, b"[net]", Some("\"1\"")),
+            "/m/named.cfg" => whole(request, b"[net]", Some("\"1\"")),
+            "/m/named.weights" => whole(request, b"w", Some("\"1\"")),
+            "/m/named.names" => whole(request, b"person", Some("\"1\"")),
+            "/m/half.weights" => whole(request, b"w", None),
+            _ => Answer::new("404 Not Found", &[], b""),
+        }
+    });
+    let source = source(&server.url("/m/y.weights"), cache.path());
+    let one = source.fetch().await.unwrap();
+    assert!(one.path.ends_with("y.weights") && fs::read(&one.path).unwrap() == weights[0]);
+    assert_eq!(fs::read(one.path.with_extension("cfg")).unwrap(), b"[net]");
+    assert!(!one.path.with_extension("names").exists());
+    assert_eq!(source.fetch().await.unwrap(), one, "nothing has changed");
+    let two = source.fetch().await.unwrap();
+    assert!(two.version != one.version && fs::read(&two.path).unwrap() == weights[1]);
+    assert_eq!(fs::read(two.path.with_extension("cfg")).unwrap(), b"[net]");
+    assert!(one.path.exists() && one.path.with_extension("cfg").exists(), "somebody may be about to read it");
+
+    let named = self::source(&server.url("/m/named.cfg"), cache.path()).fetch().await.unwrap();
+    assert_eq!(fs::read(named.path.with_extension("weights")).unwrap(), b"w");
+    assert_eq!(fs::read(named.path.with_extension("names")).unwrap(), b"person");
+
+    let half = fetched(&self::source(&server.url("/m/half.weights"), cache.path())).await.unwrap_err();
+    assert!(
+        half.starts_with(&format!("cannot fetch {}: there is nothing", server.url("/m/half.cfg"))),
+        "{half}"
+    );
+    assert!(half.contains("half.weights is one of the two files of a Darknet model"), "{half}");
+    server.stop();
+    assert_eq!(source.fetch().await.unwrap(), two, "nobody answers");
+}
+
+#[tokio::test]
 async fn local_files_and_their_pins() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a b.pb");
