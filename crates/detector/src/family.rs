@@ -36,11 +36,12 @@ impl Family {
         }
     }
 
-    /// The constant that batch norm adds to the variance; part of the architecture, not of the weights. Darknet has
-    /// another on processors, 1e-6, but trains on GPUs.
+    /// The constant that batch norm adds to the variance; part of the architecture, not of the weights. For Darknet it is
+    /// that of OpenCV and, added to the deviation, of Darknet itself on processors; on GPUs Darknet has 1e-5.
     pub(crate) fn batch_norm_epsilon(self) -> f32 {
         match self {
-            Self::Yolov3Resnet18 | Self::Yolov3Darknet => 1e-5,
+            Self::Yolov3Darknet => 1e-6,
+            Self::Yolov3Resnet18 => 1e-5,
             Self::Yolov3Darknet53 | Self::Yolov5 | Self::Yolov8 => 1e-3,
         }
     }

@@ -77,8 +77,8 @@
 //! Tensors are `f16` or `f32`. A convolution `c` has `c.weight` (out, in, row, column), which may also be `i8`, in steps of
 //! `c.weight.scale` (out); and either `c.bn.gamma`,
 //! `c.bn.beta`, `c.bn.mean` and `c.bn.variance`, or `c.bias`, or, for ResNet's shortcuts, neither. A tensor
-//! `c.bn.epsilon` of one value replaces what batch norm adds to the variance (1e-5 for `yolov3-resnet18` and
-//! `yolov3-darknet`, 1e-3 for the others). Names in the known networks:
+//! `c.bn.epsilon` of one value replaces what batch norm adds to the variance (1e-5 for `yolov3-resnet18`,
+//! 1e-6 for `yolov3-darknet`, 1e-3 for the others). Names in the known networks:
 //!
 //! - `yolov3-resnet18`: `conv1`; blocks `conv2_1` to `conv5_2` with `.conv1`, `.conv2` and, in the first block of
 //!   the stages 3 to 5, `.shortcut`.

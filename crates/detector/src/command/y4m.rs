@@ -178,6 +178,10 @@ fn parse_chroma(text: &str) -> Result<Chroma> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
     use super::*;
 
     fn pictures(stream: &[u8]) -> Result<Vec<RgbImage>> {
@@ -244,6 +248,32 @@ mod tests {
         ] {
             let error = pictures(stream).unwrap_err();
             assert!(super::super::in_words(&error).contains(expected), "{error:#} instead of {expected}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_pictures_or_an_error(
+            sides in [0_u32..12, 0_u32..12],
+            fields in vec("[WHFCXIA ][0-9:a-zA-Z=\\-]{0,9}|C4(20|11|22|44)|Cmono|F[0-9]{1,3}:[0-9]", 0..4),
+            body in vec(prop_oneof![Just(b"FRAME\n".to_vec()), vec(any::<u8>(), 0..40)], 0..12),
+            cut in any::<Index>(),
+        ) {
+            let [width, height] = sides;
+            let header = format!("YUV4MPEG2 W{width} H{height} {}\n", fields.join(" "));
+            let stream = [header.into_bytes(), body.concat()].concat();
+            // Half of the time to its end.
+            let end = (2 * cut.index(stream.len())).min(stream.len());
+            match pictures(&stream[..end]) {
+                Ok(pictures) => {
+                    for picture in &pictures {
+                        prop_assert!(picture.width() * picture.height() <= 1000);
+                        prop_assert!(picture.width() > 0 && picture.height() > 0);
+                    }
+                    prop_assert!(pictures.len() <= body.len() + 1);
+                }
+                Err(error) => prop_assert!(!super::super::in_words(&error).is_empty()),
+            }
         }
     }
 }
