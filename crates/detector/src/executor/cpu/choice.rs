@@ -2,6 +2,7 @@
 
 use super::direct;
 use super::kernel::Kernels;
+use super::quantization::Storage;
 use super::winograd::{self, TileSize};
 use crate::graph::{Geometry, Size};
 
@@ -23,6 +24,8 @@ pub(super) struct Candidate {
     pub(super) geometry: Geometry,
     /// Whether its input is the picture.
     pub(super) picture: bool,
+    /// How its input is stored.
+    pub(super) input: Storage,
     /// Of its output.
     pub(super) size: Size,
 }
@@ -42,16 +45,20 @@ impl Candidate {
     fn options(&self, kernels: &Kernels) -> Vec<Way> {
         let Geometry { in_channels, out_channels, kernel, stride } = self.geometry;
         let outputs = out_channels.next_multiple_of(kernels.lanes);
-        let option = |method, multiplications: usize, packed: usize| Way {
+        let each = self.input.each();
+        // Products that take no longer than one.
+        let at_once = if self.input == Storage::Halves && kernels.multiplies_halves { 2 } else { 1 };
+        let option = |method, products: usize, other: usize, packed: usize| Way {
             method,
-            time: multiplications + READ * packed,
+            time: products / at_once + other + READ * packed,
             memory: packed * size_of::<f32>(),
         };
         let pixels = self.size.0 * self.size.1;
         let mut options = vec![option(
             Method::Direct,
             pixels * self.geometry.depth() * outputs,
-            direct::packed_len(&self.geometry, kernels),
+            0,
+            direct::packed_len(&self.geometry, each, kernels),
         )];
         if (self.picture, kernel, stride) == (false, 3, 1) {
             let inputs = in_channels.next_multiple_of(kernels.lanes);
@@ -60,8 +67,9 @@ impl Candidate {
                 let points = rows * columns * tile.points();
                 options.push(option(
                     Method::Winograd(tile),
-                    points * (inputs * outputs + TRANSFORM * (inputs + outputs)),
-                    winograd::packed_len(tile, &self.geometry, kernels),
+                    points * inputs * outputs,
+                    points * TRANSFORM * (inputs + outputs),
+                    winograd::packed_len(tile, &self.geometry, each, kernels),
                 ));
             }
         }
