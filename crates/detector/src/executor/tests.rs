@@ -9,7 +9,7 @@ use super::cpu::{
 };
 use super::definition::{Definition, Values, ranges};
 use super::*;
-use crate::graph::{Activation, Geometry, NodeId, Norm, Op, Residual, Window};
+use crate::graph::{Activation, Geometry, NodeId, Norm, Residual, Window};
 use crate::testing::Random;
 
 /// A random graph with all kinds of layers; the same for the same numbers. Its outputs may be any layers, which others may
@@ -176,7 +176,7 @@ proptest! {
     }
 
     #[test]
-    fn winograds_way_with_halves_comes_near(
+    fn winograds_way_with_halves_and_bytes_comes_near(
         seed in any::<u64>(),
         layers in 0..9usize,
         quarters in (1..8usize, 1..8usize),
@@ -190,16 +190,18 @@ proptest! {
         let size = (4 * quarters.0, 4 * quarters.1);
         let pictures: Vec<Values> = (0..batch).map(|_| picture(&mut random, size)).collect();
         let definition = Definition::of(&graph, &pictures, &weights);
-        for (name, program) in programs_of(&Arithmetic::Halves, Some(tile), &graph, size, threads, &weights) {
-            definition.assert_near(&name, &program.forward(&tensor(&pictures)).unwrap(), 0.2);
+        for arithmetic in [Arithmetic::Bytes(ranges(&graph, &pictures, &weights)), Arithmetic::Halves] {
+            for (name, program) in programs_of(&arithmetic, Some(tile), &graph, size, threads, &weights) {
+                definition.assert_near(&name, &program.forward(&tensor(&pictures)).unwrap(), 0.2);
+            }
         }
     }
 
-    /// Products and sums of these are halves without rounding, and at the points of the smallest tile, too.
+    /// Products and sums of these are exact with halves and bytes, and so are those at the points of the smallest tile.
     #[test]
-    fn halves_of_small_whole_numbers_are_exact(
+    fn small_whole_numbers_are_exact(
         seed in any::<u64>(),
-        (in_channels, out_channels) in (1..70usize, 1..70usize),
+        (in_channels, out_channels) in (1..150usize, 1..70usize),
         (kernel, stride) in (prop::sample::select(vec![1, 3, 3, 5]), 1..=2usize),
         size in (1..40usize, 1..40usize),
         threads in 1..=3usize,
@@ -210,7 +212,7 @@ proptest! {
             name: name.into(),
             geometry: Geometry { in_channels: 0, out_channels, kernel, stride },
             norm: Norm::Bias,
-            activation: Activation::Relu,
+            activation: Activation::Identity,
         };
         let first = graph.conv(start, spec("first", in_channels, 1, 1), None);
         let second = graph.conv(first, spec("second", out_channels, kernel, stride), None);
@@ -223,9 +225,13 @@ proptest! {
         picture.values.iter_mut().for_each(|value| *value = (3.0 * *value).round());
         let pictures = [picture];
         let definition = Definition::of(&graph, &pictures, &weights);
-        for tile in [None, Some(2)] {
-            for (name, program) in programs_of(&Arithmetic::Halves, tile, &graph, size, threads, &weights) {
-                definition.assert_near(&name, &program.forward(&tensor(&pictures)).unwrap(), 1e-6);
+        // A byte is a whole number, and 100 stands for 0.
+        let bytes = Arithmetic::Bytes(vec![[-100.0, 155.0]; 2]);
+        for arithmetic in [bytes, Arithmetic::Halves] {
+            for tile in [None, Some(2)] {
+                for (name, program) in programs_of(&arithmetic, tile, &graph, size, threads, &weights) {
+                    definition.assert_near(&name, &program.forward(&tensor(&pictures)).unwrap(), 1e-5);
+                }
             }
         }
     }

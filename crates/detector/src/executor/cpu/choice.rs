@@ -45,31 +45,37 @@ impl Candidate {
     fn options(&self, kernels: &Kernels) -> Vec<Way> {
         let Geometry { in_channels, out_channels, kernel, stride } = self.geometry;
         let outputs = out_channels.next_multiple_of(kernels.lanes);
-        let each = self.input.each();
-        // Products that take no longer than one.
-        let at_once = if self.input == Storage::Halves && kernels.multiplies_halves { 2 } else { 1 };
+        let (each, at_points) = (self.input.each(), self.input.each_at_points());
+        // Products that take no longer than one of numbers, by how many are made of a value.
+        let at_once = |each: usize| match each {
+            2 if kernels.multiplies_halves => 2,
+            4 if kernels.multiplies_bytes => 4,
+            _ => 1,
+        };
         let option = |method, products: usize, other: usize, packed: usize| Way {
             method,
-            time: products / at_once + other + READ * packed,
+            time: products + other + READ * packed,
             memory: packed * size_of::<f32>(),
         };
         let pixels = self.size.0 * self.size.1;
         let mut options = vec![option(
             Method::Direct,
-            pixels * self.geometry.depth() * outputs,
+            pixels * self.geometry.depth() * outputs / at_once(each),
             0,
             direct::packed_len(&self.geometry, each, kernels),
         )];
-        if (self.picture, kernel, stride) == (false, 3, 1) {
+        // Bytes become halves only where these are fast.
+        let is_fast = each == at_points || kernels.multiplies_halves;
+        if (self.picture, kernel, stride) == (false, 3, 1) && is_fast {
             let inputs = in_channels.next_multiple_of(kernels.lanes);
             for tile in TileSize::ALL {
                 let (rows, columns) = tile.cover(self.size);
                 let points = rows * columns * tile.points();
                 options.push(option(
                     Method::Winograd(tile),
-                    points * inputs * outputs,
+                    points * inputs * outputs / at_once(at_points),
                     points * TRANSFORM * (inputs + outputs),
-                    winograd::packed_len(tile, &self.geometry, each, kernels),
+                    winograd::packed_len(tile, &self.geometry, at_points, kernels),
                 ));
             }
         }

@@ -163,8 +163,7 @@ impl Layers<'_> {
             .unzip();
         self.methods = vec![None; graph.nodes().len()];
         for (node, method) in nodes.into_iter().zip(choose(&candidates)) {
-            // Winograd's transforms are no bytes.
-            self.methods[node] = Some(if self.meets_bytes(node) { Method::Direct } else { method });
+            self.methods[node] = Some(method);
         }
     }
 
@@ -201,13 +200,6 @@ impl Layers<'_> {
     /// Blocks of a layer's output.
     fn blocks(&self, node: usize) -> usize {
         self.graph.nodes()[node].channels.div_ceil(self.kernels.lanes * self.storages[node].each())
-    }
-
-    /// Whether a layer makes or reads bytes.
-    fn meets_bytes(&self, node: usize) -> bool {
-        let inputs = self.graph.nodes()[node].op.inputs();
-        let mut all = std::iter::once(node).chain(inputs.into_iter().map(NodeId::index));
-        all.any(|node| matches!(self.storages[node], Storage::Bytes(_)))
     }
 
     /// The zeros that a layer needs around its input.

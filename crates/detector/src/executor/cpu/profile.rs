@@ -100,12 +100,12 @@ impl Program {
             (Method::Direct, Numbers) => "direct",
             (Method::Direct, Halves) => "direct bf16",
             (Method::Direct, Bytes(_)) => "direct int8",
-            (Method::Winograd(Two), Halves) => "winograd 2 bf16",
-            (Method::Winograd(Three), Halves) => "winograd 3 bf16",
-            (Method::Winograd(Four), Halves) => "winograd 4 bf16",
-            (Method::Winograd(Two), _) => "winograd 2",
-            (Method::Winograd(Three), _) => "winograd 3",
-            (Method::Winograd(Four), _) => "winograd 4",
+            (Method::Winograd(Two), Numbers) => "winograd 2",
+            (Method::Winograd(Three), Numbers) => "winograd 3",
+            (Method::Winograd(Four), Numbers) => "winograd 4",
+            (Method::Winograd(Two), _) => "winograd 2 bf16",
+            (Method::Winograd(Three), _) => "winograd 3 bf16",
+            (Method::Winograd(Four), _) => "winograd 4 bf16",
         };
         (spec.name.clone(), method, 2 * (spec.geometry.weights() * height * width) as u64)
     }

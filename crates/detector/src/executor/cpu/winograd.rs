@@ -6,7 +6,7 @@ use super::kernel::{Epilogue, Kernels, Outputs, Product, Tile, Tile2, Tile3, Til
 use super::layout::Region;
 use super::memory::{Aligned, LINE, Shared};
 use super::packing::{Parameters, packed};
-use super::quantization::Storage;
+use super::quantization::{Quantization, Storage};
 use super::simd::pair;
 use super::threads::Threads;
 use crate::graph::Geometry;
@@ -76,7 +76,6 @@ pub(super) struct WinogradConv {
     pub(super) tile: TileSize,
     pub(super) in_channels: usize,
     pub(super) out_channels: usize,
-    /// Numbers or halves.
     pub(super) input: Region,
     pub(super) output: Region,
     pub(super) residual: Option<Region>,
@@ -90,7 +89,8 @@ pub(super) fn packed_len(tile: TileSize, geometry: &Geometry, each: usize, kerne
 }
 
 /// Weights at the points, in the order in which the products take them: for each group of up to two vectors of output
-/// channels all points and input channels. A value is the weight of an input channel, or two halves for two of them.
+/// channels all points and input channels. A value is the weight of an input channel, or two halves for two of them; where
+/// the input is bytes, times their scale.
 pub(super) fn pack(
     tile: TileSize,
     geometry: &Geometry,
@@ -105,7 +105,11 @@ pub(super) fn pack(
         TileSize::Three => weights::<Tile3>,
         TileSize::Four => weights::<Tile4>,
     };
-    let (lanes, points, each) = (kernels.lanes, tile.points(), input.each());
+    let (lanes, points, each) = (kernels.lanes, tile.points(), input.each_at_points());
+    let scale = match input {
+        Storage::Numbers | Storage::Halves => 1.0,
+        Storage::Bytes(quantization) => quantization.scale,
+    };
     let inputs = in_channels.next_multiple_of(lanes) / each;
     packed(
         packed_len(tile, geometry, each, kernels),
@@ -121,10 +125,10 @@ pub(super) fn pack(
                         if input < in_channels {
                             taps.copy_from_slice(&weight[(output * in_channels + input) * 9..][..9]);
                         }
-                        at_points(&taps)
+                        at_points(&taps.map(|tap| tap * scale))
                     };
                     let mut weights = of(each * value);
-                    if input == Storage::Halves {
+                    if each == 2 {
                         let others = of(each * value + 1);
                         weights = std::array::from_fn(|point| pair([weights[point], others[point]]));
                     }
@@ -157,7 +161,7 @@ impl WinogradConv {
 
     /// Values of a tile's input channels at one point.
     fn values(&self, kernels: &Kernels) -> usize {
-        self.vectors(kernels) * kernels.lanes / self.input.storage.each()
+        self.vectors(kernels) * kernels.lanes / self.input.storage.each_at_points()
     }
 
     /// Values that a thread needs for itself.
@@ -295,19 +299,23 @@ impl Pass<'_> {
         let Self { conv, kernels, .. } = *self;
         let input = conv.input;
         let transforms = conv.tile.transforms(kernels);
-        let transform = match input.storage {
-            Storage::Halves => transforms.inputs_halves,
-            Storage::Numbers | Storage::Bytes(_) => transforms.inputs,
-        };
-        let (values, within) = (conv.values(kernels), vector * kernels.lanes / input.storage.each());
+        let values = conv.values(kernels);
+        let within = vector * kernels.lanes / input.storage.each_at_points();
         for (index, (picture, y, x)) in self.tiles(group).enumerate() {
             let first = input.start(self.batch, picture) + input.vector(vector) + input.pixel(y, x)
                 - input.row()
                 - input.lanes;
             // SAFETY: the tile lies in the input and its border.
             unsafe {
-                let output = scratch.add(index * values + within);
-                transform(self.arena.at(first), input.row(), output, self.scratch.inputs);
+                let (from, row) = (self.arena.at(first), input.row());
+                let (to, point) = (scratch.add(index * values + within), self.scratch.inputs);
+                match input.storage {
+                    Storage::Numbers => (transforms.inputs)(from, row, to, point),
+                    Storage::Halves => (transforms.inputs_halves)(from, row, to, point),
+                    Storage::Bytes(Quantization { zero, .. }) => {
+                        (transforms.inputs_bytes)(from, row, to, point, zero.into());
+                    }
+                }
             }
         }
     }
@@ -325,8 +333,8 @@ impl Pass<'_> {
         let count = self.tiles(group).count();
         let weights = &self.weights[channel_group * 2 * lanes * channels * conv.tile.points()..];
         let product_of = match conv.input.storage {
-            Storage::Halves => kernels.product_halves,
-            Storage::Numbers | Storage::Bytes(_) => kernels.product,
+            Storage::Numbers => kernels.product,
+            Storage::Halves | Storage::Bytes(_) => kernels.product_halves,
         };
         // SAFETY: inputs, products and weights are as large as the layout and the packing made them.
         unsafe {
@@ -394,7 +402,7 @@ impl Pass<'_> {
         // SAFETY: the caller's.
         unsafe {
             transform(&argument);
-            // A block of halves has two vectors, both of this task's.
+            // A block of halves or bytes has several vectors.
             let begins = vector % output.storage.each() == 0;
             if begins && (y == 0 || x == 0 || bottom == height || right == width) {
                 output.clear_border(arena, start, y..bottom, x..right);

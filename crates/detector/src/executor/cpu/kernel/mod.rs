@@ -83,6 +83,8 @@ pub(super) struct Transforms {
     pub(super) inputs: unsafe fn(*const f32, usize, *mut f32, usize),
     /// The same where both are halves.
     pub(super) inputs_halves: unsafe fn(*const f32, usize, *mut f32, usize),
+    /// The same from bytes, of which this one stands for 0 and neighbours are 1 apart, to halves.
+    pub(super) inputs_bytes: unsafe fn(*const f32, usize, *mut f32, usize, f32),
     pub(super) outputs: unsafe fn(&Outputs),
 }
 
@@ -162,7 +164,10 @@ macro_rules! kernels {
             $(#[$feature])?
             pub(super) unsafe fn inputs<T: Tile>(input: *const f32, row: usize, output: *mut f32, point: usize) {
                 // SAFETY: the caller's.
-                unsafe { winograd::inputs::<$simd, Numbers<$simd>, T>(input, row, output, point) }
+                unsafe {
+                    let load = |at| <$simd as Simd>::load(at);
+                    winograd::inputs::<$simd, Numbers<$simd>, T>(load, input, row, output, point);
+                }
             }
 
             $(#[$feature])?
@@ -173,11 +178,35 @@ macro_rules! kernels {
                 point: usize,
             ) {
                 // SAFETY: the caller's.
-                unsafe { winograd::inputs::<$simd, Halves<$simd>, T>(input, row, output, point) }
+                unsafe {
+                    let load = |at: *const f32| <$simd>::load_halves(at.cast());
+                    winograd::inputs::<$simd, Halves<$simd>, T>(load, input, row, output, point);
+                }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn inputs_bytes<T: Tile>(
+                input: *const f32,
+                row: usize,
+                output: *mut f32,
+                point: usize,
+                zero: f32,
+            ) {
+                // SAFETY: the caller's.
+                unsafe {
+                    let zero = <$simd as Simd>::splat(zero);
+                    let load = |at: *const f32| <$simd>::sub(<$simd>::load_bytes(at.cast()), zero);
+                    winograd::inputs::<$simd, Halves<$simd>, T>(load, input, row, output, point);
+                }
             }
 
             pub(super) const fn transforms<T: Tile>() -> Transforms {
-                Transforms { inputs: inputs::<T>, inputs_halves: inputs_halves::<T>, outputs: outputs::<T> }
+                Transforms {
+                    inputs: inputs::<T>,
+                    inputs_halves: inputs_halves::<T>,
+                    inputs_bytes: inputs_bytes::<T>,
+                    outputs: outputs::<T>,
+                }
             }
 
             $(#[$feature])?

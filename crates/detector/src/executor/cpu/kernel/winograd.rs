@@ -169,7 +169,7 @@ impl Tile for Tile4 {
     }
 }
 
-/// A tile's inputs at the points, one vector of channels. Distances are in values.
+/// A tile's inputs at the points, one vector of channels, taken by `load` and stored as `F`. Distances are in values.
 ///
 /// `input` is the tile's first pixel, one row and column before its first output; rows are `row` apart. The values at
 /// the points go to `output`, `point` apart.
@@ -179,6 +179,7 @@ impl Tile for Tile4 {
 /// As [`Simd`]: `input` has `T::POINTS` rows and columns, `output` room for as many points.
 #[inline(always)]
 pub(super) unsafe fn inputs<S: Simd, F: Stored<S>, T: Tile>(
+    load: impl Fn(*const f32) -> S::V,
     input: *const f32,
     row: usize,
     output: *mut f32,
@@ -192,7 +193,7 @@ pub(super) unsafe fn inputs<S: Simd, F: Stored<S>, T: Tile>(
         for x in 0..T::POINTS {
             let mut d = [zero; MOST];
             for (y, d) in d.iter_mut().enumerate().take(T::POINTS) {
-                *d = F::load(input.add(y * row + x * S::LANES));
+                *d = load(input.add(y * row + x * S::LANES));
             }
             let transformed = T::inputs::<S>(d);
             for y in 0..T::POINTS {
