@@ -1,7 +1,7 @@
 //! Runs a network when told to, so that several engines can take turns on one machine.
 //!
-//! `turns MODEL ENGINE THREADS BATCH INPUT OUTPUT`: `ENGINE` is `kernels`, an instruction set for which there are kernels, or
-//! `candle`. `INPUT` holds one picture as little-endian `f32` in the order channel,
+//! `turns MODEL ENGINE THREADS BATCH INPUT OUTPUT`: `ENGINE` is `kernels`, a precision of theirs, an instruction set for which
+//! there are kernels, or `candle`. `INPUT` holds one picture as little-endian `f32` in the order channel,
 //! row, column; the raw outputs of the first picture of a batch of `BATCH` times that one go to `OUTPUT` in the same form.
 //! Then, for every line with a number on standard input, so many runs, whose times in milliseconds are printed as a JSON
 //! array. `cargo xtask bench inference` is what uses it.
@@ -17,13 +17,18 @@ use detector::{Detector, DeviceKind, LoadOptions};
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [model, engine, threads, batch, input, output] = &arguments[..] else {
-        return Err("usage: turns MODEL kernels|INSTRUCTION-SET|candle THREADS BATCH INPUT OUTPUT".into());
+        return Err(
+            "usage: turns MODEL kernels|PRECISION|INSTRUCTION-SET|candle THREADS BATCH INPUT OUTPUT".into()
+        );
     };
     let mut options = LoadOptions { threads: NonZeroUsize::new(threads.parse()?), ..LoadOptions::default() };
     match engine.as_str() {
         "kernels" => {}
         "candle" => options.device = DeviceKind::CpuThroughCandle,
-        instruction_set => options.instruction_set = Some(instruction_set.parse()?),
+        name => match name.parse() {
+            Ok(precision) => options.precision = Some(precision),
+            Err(_) => options.instruction_set = Some(name.parse()?),
+        },
     }
     let batch: usize = batch.parse()?;
     let detector = Detector::load(model.as_ref(), &options)?;

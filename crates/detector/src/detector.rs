@@ -11,7 +11,7 @@ use protocol::infer::ModelInfo;
 use crate::decode::Decoder;
 #[cfg(feature = "detect")]
 use crate::executor::Head;
-use crate::executor::cpu::{self, InstructionSet, Profile};
+use crate::executor::cpu::{self, Arithmetic, InstructionSet, Profile};
 use crate::executor::{Engine, Executor, PictureMut};
 use crate::letterbox;
 use crate::model_file::{self, LoadError, ModelFile};
@@ -98,13 +98,13 @@ impl Detector {
         let file = ModelFile::open(path)?;
         let contents = file.contents()?;
         let metadata = contents.metadata.clone().with_options(options)?;
-        let ranges = ranges(options, metadata.ranges.as_ref())?;
+        let arithmetic = arithmetic(options, metadata.ranges.as_ref())?;
         let engine = match options.device {
             DeviceKind::Cpu => Engine::Cpu(cpu::Settings {
                 threads: options.threads,
                 weights: options.weights_memory,
                 instruction_set: options.instruction_set,
-                ranges,
+                arithmetic,
             }),
             DeviceKind::CpuThroughCandle => Engine::Candle(Device::Cpu),
             DeviceKind::Cuda(index) => {
@@ -176,8 +176,8 @@ impl Detector {
     /// How exactly the network computes.
     pub fn precision(&self) -> Precision {
         match &self.network {
-            Executor::Cpu(program) if program.is_of_bytes() => Precision::Int8,
-            Executor::Cpu(_) | Executor::Candle(_) => Precision::F32,
+            Executor::Cpu(program) => program.precision(),
+            Executor::Candle(_) => Precision::F32,
         }
     }
 
@@ -197,23 +197,25 @@ impl Detector {
     }
 }
 
-/// The ranges of activations as bytes, where these are wanted; the file's are `known`.
-fn ranges(options: &LoadOptions, known: Option<&Vec<[f32; 2]>>) -> Result<Option<Vec<[f32; 2]>>, LoadError> {
-    let error = |problem: &str| LoadError::Option { option: "precision", problem: problem.into() };
-    match (options.precision, options.device) {
-        (Some(Precision::F32), _) => Ok(None),
-        (None, DeviceKind::Cpu) if cpu::multiplies_bytes(options.instruction_set) => Ok(known.cloned()),
-        (None, _) => Ok(None),
-        (Some(Precision::Int8), DeviceKind::Cpu) => match known {
-            Some(ranges) => Ok(Some(ranges.clone())),
-            None => Err(error(
-                "int8 needs the ranges of the layers' outputs, which this model file lacks; `detect convert --int8 PICTURES` \
-                 makes a file that has them",
-            )),
-        },
-        (Some(Precision::Int8), _) => {
-            Err(error("int8 runs on the processor only; leave out the precision or the device"))
+/// What the network computes with; the file's ranges of activations as bytes are `known`.
+fn arithmetic(options: &LoadOptions, known: Option<&Vec<[f32; 2]>>) -> Result<Arithmetic, LoadError> {
+    let error = |problem: String| LoadError::Option { option: "precision", problem };
+    match (options.precision, options.device, known) {
+        (Some(Precision::F32), ..) => Ok(Arithmetic::Single),
+        (None, DeviceKind::Cpu, Some(ranges)) if cpu::multiplies_bytes(options.instruction_set) => {
+            Ok(Arithmetic::Bytes(ranges.clone()))
         }
+        (None, ..) => Ok(Arithmetic::Single),
+        (Some(Precision::Bf16), DeviceKind::Cpu, _) => Ok(Arithmetic::Halves),
+        (Some(Precision::Int8), DeviceKind::Cpu, Some(ranges)) => Ok(Arithmetic::Bytes(ranges.clone())),
+        (Some(Precision::Int8), DeviceKind::Cpu, None) => Err(error(
+            "int8 needs the ranges of the layers' outputs, which this model file lacks; `detect convert --int8 PICTURES` \
+             makes a file that has them"
+                .into(),
+        )),
+        (Some(precision), ..) => Err(error(format!(
+            "{precision} runs on the processor only; leave out the precision or the device"
+        ))),
     }
 }
 

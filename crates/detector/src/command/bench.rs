@@ -44,9 +44,9 @@ struct Report {
 struct Layers {
     /// Of one thread, in 10⁹ multiplications and additions a second.
     peak_gflops: f64,
-    /// The same with bytes; only where the network computes with them.
+    /// The same in the network's precision; only where that is not single.
     #[serde(skip_serializing_if = "Option::is_none")]
-    peak_int8_gops: Option<f64>,
+    peak_lower_gops: Option<f64>,
     layers: Vec<Layer>,
 }
 
@@ -77,7 +77,7 @@ impl From<Profile> for Layers {
         };
         Self {
             peak_gflops: profile.peak_flops / 1e9,
-            peak_int8_gops: profile.peak_int8.map(|peak| peak / 1e9),
+            peak_lower_gops: profile.peak_lower.map(|peak| peak / 1e9),
             layers: profile.layers.into_iter().map(layer).collect(),
         }
     }
@@ -164,9 +164,9 @@ fn write_text(report: &Report, output: &mut dyn Write) -> Result<()> {
         ),
     )?;
     let Some(layers) = &report.layers else { return Ok(()) };
-    writeln!(output, "\n{:28}{:12}{:>9}{:>11}{:>9}", "layer", "method", "ms", "GFLOP/s", "of peak")?;
+    writeln!(output, "\n{:28}{:16}{:>9}{:>11}{:>9}", "layer", "method", "ms", "GFLOP/s", "of peak")?;
     for layer in &layers.layers {
-        write!(output, "{:28}{:12}{:>9.3}", layer.name, layer.method, layer.median_ms)?;
+        write!(output, "{:28}{:16}{:>9.3}", layer.name, layer.method, layer.median_ms)?;
         if layer.flops > 0 {
             let rate = layer.flops as f64 / 1e6 / layer.median_ms;
             write!(output, "{rate:>11.1}{:>8.0}%", 100.0 * layer.share_of_peak)?;
@@ -174,8 +174,8 @@ fn write_text(report: &Report, output: &mut dyn Write) -> Result<()> {
         writeln!(output)?;
     }
     write!(output, "\nOne thread can do {:.1} GFLOP/s at most", layers.peak_gflops)?;
-    if let Some(peak) = layers.peak_int8_gops {
-        write!(output, ", and {peak:.1} with bytes")?;
+    if let Some(peak) = layers.peak_lower_gops {
+        write!(output, ", and {peak:.1} in {}", report.precision)?;
     }
     writeln!(output, ".")?;
     Ok(())

@@ -254,7 +254,7 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "MB")]
     weights_memory: Option<usize>,
 
-    /// How exactly the model computes: f32 or int8 [default: int8 where the model file is made for it, by `convert
+    /// How exactly the model computes: f32, bf16 or int8 [default: int8 where the model file is made for it, by `convert
     /// --int8`, and the processor has an instruction for it; f32 elsewhere].
     #[arg(long, value_name = "NAME")]
     precision: Option<Precision>,

@@ -2,6 +2,8 @@
 
 mod candle;
 pub(crate) mod cpu;
+#[cfg(test)]
+mod definition;
 mod heads;
 #[cfg(test)]
 mod tests;

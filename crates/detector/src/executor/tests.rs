@@ -4,158 +4,13 @@ use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 
 use super::cpu::{
-    Settings,
-    tests::{programs, programs_of_bytes, rounded_weights, rounding},
+    Arithmetic, Settings,
+    tests::{programs, programs_of},
 };
+use super::definition::{Definition, Values, ranges};
 use super::*;
-use crate::graph::{Activation, Geometry, NodeId, Norm, Op, Residual, Window};
+use crate::graph::{Activation, Geometry, NodeId, Norm, Residual, Window};
 use crate::testing::Random;
-
-/// A value for each channel, row and column.
-#[derive(Debug, Clone)]
-struct Values {
-    channels: usize,
-    size: Size,
-    values: Vec<f64>,
-}
-
-impl Values {
-    fn new(channels: usize, size: Size, value: impl Fn(usize, usize, usize) -> f64) -> Self {
-        let mut values = Vec::with_capacity(channels * size.0 * size.1);
-        for channel in 0..channels {
-            for y in 0..size.0 {
-                values.extend((0..size.1).map(|x| value(channel, y, x)));
-            }
-        }
-        Self { channels, size, values }
-    }
-
-    fn get(&self, channel: usize, y: usize, x: usize) -> f64 {
-        self.values[(channel * self.size.0 + y) * self.size.1 + x]
-    }
-
-    /// Zero outside.
-    fn padded(&self, channel: usize, y: isize, x: isize) -> f64 {
-        match (usize::try_from(y), usize::try_from(x)) {
-            (Ok(y), Ok(x)) if y < self.size.0 && x < self.size.1 => self.get(channel, y, x),
-            _ => 0.0,
-        }
-    }
-}
-
-fn activate(value: f64, activation: Activation) -> f64 {
-    match activation {
-        Activation::Identity => value,
-        Activation::Relu => value.max(0.0),
-        Activation::LeakyRelu(slope) => value.max(f64::from(slope) * value),
-        Activation::Silu => value / (1.0 + (-value).exp()),
-    }
-}
-
-/// The definition of a graph, in `f64`: the values of its outputs.
-fn reference(graph: &Graph, picture: &Values, weights: &[Weights]) -> Vec<Values> {
-    outputs(graph, &layers(graph, picture, weights, &|_, value| value))
-}
-
-fn outputs(graph: &Graph, layers: &[Values]) -> Vec<Values> {
-    graph.outputs().iter().map(|output| layers[output.index()].clone()).collect()
-}
-
-/// The definition of a graph, in `f64`: the values of all layers, each rounded as soon as it is known.
-fn layers(
-    graph: &Graph,
-    picture: &Values,
-    weights: &[Weights],
-    rounded: &dyn Fn(usize, f64) -> f64,
-) -> Vec<Values> {
-    let sizes = graph.sizes(picture.size).unwrap();
-    let mut values: Vec<Values> = Vec::new();
-    for (index, node) in graph.nodes().iter().enumerate() {
-        let of = |node: &NodeId| &values[node.index()];
-        let (channels, size) = (node.channels, sizes[index]);
-        let value = match &node.op {
-            Op::Picture => picture.clone(),
-            Op::Conv { convolution, input, residual } => {
-                let spec = &graph.convolutions()[*convolution];
-                let Geometry { in_channels, kernel, stride, .. } = spec.geometry;
-                let (weight, bias) = &weights[*convolution];
-                let input = of(input);
-                Values::new(channels, size, |channel, y, x| {
-                    let mut sum = f64::from(bias[channel]);
-                    for c in 0..in_channels {
-                        for i in 0..kernel {
-                            for j in 0..kernel {
-                                let at = |output: usize, tap: usize| {
-                                    (output * stride + tap) as isize - spec.geometry.padding() as isize
-                                };
-                                let weight = weight[((channel * in_channels + c) * kernel + i) * kernel + j];
-                                sum += f64::from(weight) * input.padded(c, at(y, i), at(x, j));
-                            }
-                        }
-                    }
-                    match residual {
-                        None => activate(sum, spec.activation),
-                        Some((other, Residual::BeforeActivation)) => {
-                            activate(sum + of(other).get(channel, y, x), spec.activation)
-                        }
-                        Some((other, Residual::AfterActivation)) => {
-                            activate(sum, spec.activation) + of(other).get(channel, y, x)
-                        }
-                    }
-                })
-            }
-            Op::MaxPool { input, window } => {
-                let input = of(input);
-                Values::new(channels, size, |channel, y, x| {
-                    let range = |output: usize, length: usize| {
-                        let start = (output * window.stride) as isize - window.before as isize;
-                        (start.max(0) as usize)..((start + window.size as isize) as usize).min(length)
-                    };
-                    let mut most = f64::NEG_INFINITY;
-                    for y in range(y, input.size.0) {
-                        for x in range(x, input.size.1) {
-                            most = most.max(input.get(channel, y, x));
-                        }
-                    }
-                    most
-                })
-            }
-            Op::Upsample { input } => {
-                Values::new(channels, size, |channel, y, x| of(input).get(channel, y / 2, x / 2))
-            }
-            Op::DepthToSpace { input } => Values::new(channels, size, |channel, y, x| {
-                of(input).get((y % 2 * 2 + x % 2) * channels + channel, y / 2, x / 2)
-            }),
-            Op::Concat { inputs } => {
-                let values = inputs.iter().flat_map(|input| of(input).values.clone()).collect();
-                Values { channels, size, values }
-            }
-            Op::Attention { query, key, value, scale } => {
-                let (query, key, value) = (of(query), of(key), of(value));
-                let pixels: Vec<Size> = (0..size.0).flat_map(|y| (0..size.1).map(move |x| (y, x))).collect();
-                let shares: Vec<Vec<f64>> = pixels
-                    .iter()
-                    .map(|&(y, x)| {
-                        let score = |&(j, i): &Size| {
-                            let product = |c| query.get(c, y, x) * key.get(c, j, i);
-                            (0..query.channels).map(product).sum::<f64>() * f64::from(*scale)
-                        };
-                        let exponentials: Vec<f64> = pixels.iter().map(|at| score(at).exp()).collect();
-                        let all: f64 = exponentials.iter().sum();
-                        exponentials.iter().map(|value| value / all).collect()
-                    })
-                    .collect();
-                Values::new(channels, size, |channel, y, x| {
-                    let of_pixel = |(&(j, i), share): (&Size, &f64)| share * value.get(channel, j, i);
-                    pixels.iter().zip(&shares[y * size.1 + x]).map(of_pixel).sum()
-                })
-            }
-        };
-        let rounded = value.values.iter().map(|value| rounded(index, *value)).collect();
-        values.push(Values { values: rounded, ..value });
-    }
-    values
-}
 
 /// A random graph with all kinds of layers; the same for the same numbers. Its outputs may be any layers, which others may
 /// read.
@@ -270,80 +125,6 @@ fn tensor(pictures: &[Values]) -> Tensor {
     Tensor::from_vec(values, (pictures.len(), 3, size.0, size.1), &Device::Cpu).unwrap()
 }
 
-/// Fails unless the outputs are those of the definition to `1e-4` of the largest.
-fn assert_same(what: &str, graph: &Graph, pictures: &[Values], weights: &[Weights], outputs: &[Tensor]) {
-    assert_near(what, graph, pictures, weights, outputs, 1e-4);
-}
-
-/// Fails unless the outputs are those of the definition to a share of the largest.
-fn assert_near(
-    what: &str,
-    graph: &Graph,
-    pictures: &[Values],
-    weights: &[Weights],
-    outputs: &[Tensor],
-    share: f64,
-) {
-    for (picture, values) in pictures.iter().enumerate() {
-        for (output, expected) in outputs.iter().zip(reference(graph, values, weights)) {
-            let found = output.get(picture).unwrap();
-            assert_eq!(found.dims(), [expected.channels, expected.size.0, expected.size.1], "{what}");
-            let found = found.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            let largest = expected.values.iter().fold(1e-3, |most: f64, value| most.max(value.abs()));
-            for (found, expected) in found.iter().zip(&expected.values) {
-                let difference = (f64::from(*found) - expected).abs();
-                assert!(difference <= share * largest, "{what}: {found} instead of {expected}, of {largest}");
-            }
-        }
-    }
-}
-
-/// Least and largest values of the convolutions' outputs.
-fn ranges(graph: &Graph, pictures: &[Values], weights: &[Weights]) -> Vec<[f32; 2]> {
-    let mut ranges = vec![[0.0f32; 2]; graph.convolutions().len()];
-    for picture in pictures {
-        let layers = layers(graph, picture, weights, &|_, value| value);
-        for (node, Values { values, .. }) in graph.nodes().iter().zip(&layers) {
-            if let Op::Conv { convolution, .. } = node.op {
-                ranges[convolution] = values.iter().fold(ranges[convolution], |[least, most], value| {
-                    [least.min(*value as f32), most.max(*value as f32)]
-                });
-            }
-        }
-    }
-    ranges
-}
-
-/// Fails unless the outputs are those of the definition with values rounded to bytes. Where a value lies in the middle
-/// between two bytes, it may become either, which later layers see: a step is 1/255 of a layer's range.
-fn assert_same_bytes(
-    what: &str,
-    graph: &Graph,
-    pictures: &[Values],
-    weights: &[Weights],
-    ranges: &[[f32; 2]],
-    found: &[Tensor],
-) {
-    let (rounding, weights) = (rounding(graph, ranges), rounded_weights(graph, weights));
-    for (picture, values) in pictures.iter().enumerate() {
-        let expected = outputs(graph, &layers(graph, values, &weights, &rounding));
-        for (output, expected) in found.iter().zip(expected) {
-            let found = output.get(picture).unwrap();
-            assert_eq!(found.dims(), [expected.channels, expected.size.0, expected.size.1], "{what}");
-            let found = found.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            let largest = expected.values.iter().fold(1e-3, |most: f64, value| most.max(value.abs()));
-            let differences: Vec<f64> = found
-                .iter()
-                .zip(&expected.values)
-                .map(|(found, expected)| (f64::from(*found) - expected).abs() / largest)
-                .collect();
-            let mean = differences.iter().sum::<f64>() / differences.len() as f64;
-            let most = differences.iter().copied().fold(0.0, f64::max);
-            assert!(mean <= 0.01 && most <= 0.1, "{what}: differences of {mean} and at most {most}");
-        }
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
@@ -361,20 +142,19 @@ proptest! {
         // Sizes that halve twice, so that layers meet.
         let size = (4 * quarters.0, 4 * quarters.1);
         let pictures: Vec<Values> = (0..batch).map(|_| picture(&mut random, size)).collect();
+        let definition = Definition::of(&graph, &pictures, &weights);
         for (name, program) in programs(&graph, size, threads, &weights) {
-            let outputs = program.forward(&tensor(&pictures)).unwrap();
-            assert_same(&name, &graph, &pictures, &weights, &outputs);
+            definition.assert_same(&name, &program.forward(&tensor(&pictures)).unwrap());
         }
         let mut next = weights.iter();
         let layers = Executor::new(&Engine::Candle(Device::Cpu), &graph, size, &mut |_| {
             Ok::<_, Error>(next.next().unwrap().clone())
         });
-        let outputs = layers.unwrap().forward(&tensor(&pictures)).unwrap();
-        assert_same("candle", &graph, &pictures, &weights, &outputs);
+        definition.assert_same("candle", &layers.unwrap().forward(&tensor(&pictures)).unwrap());
     }
 
     #[test]
-    fn bytes_compute_what_a_graph_says(
+    fn bytes_and_halves_compute_what_a_graph_says(
         seed in any::<u64>(),
         layers in 0..9usize,
         quarters in (1..8usize, 1..8usize),
@@ -386,10 +166,73 @@ proptest! {
         let weights = random_weights(&mut random, &graph);
         let size = (4 * quarters.0, 4 * quarters.1);
         let pictures: Vec<Values> = (0..batch).map(|_| picture(&mut random, size)).collect();
-        let ranges = ranges(&graph, &pictures, &weights);
-        for (name, program) in programs_of_bytes(&graph, size, threads, &weights, &ranges) {
-            let outputs = program.forward(&tensor(&pictures)).unwrap();
-            assert_same_bytes(&name, &graph, &pictures, &weights, &ranges, &outputs);
+        let bytes = Arithmetic::Bytes(ranges(&graph, &pictures, &weights));
+        for arithmetic in [bytes, Arithmetic::Halves] {
+            let definition = Definition::rounded(&graph, &pictures, &weights, &arithmetic);
+            for (name, program) in programs_of(&arithmetic, None, &graph, size, threads, &weights) {
+                definition.assert_same_steps(&name, &program.forward(&tensor(&pictures)).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn winograds_way_with_halves_and_bytes_comes_near(
+        seed in any::<u64>(),
+        layers in 0..9usize,
+        quarters in (1..8usize, 1..8usize),
+        batch in 1..=3usize,
+        threads in 1..=3usize,
+        tile in 2..=4usize,
+    ) {
+        let mut random = Random(seed);
+        let graph = random_graph(&mut random, layers);
+        let weights = random_weights(&mut random, &graph);
+        let size = (4 * quarters.0, 4 * quarters.1);
+        let pictures: Vec<Values> = (0..batch).map(|_| picture(&mut random, size)).collect();
+        let definition = Definition::of(&graph, &pictures, &weights);
+        for arithmetic in [Arithmetic::Bytes(ranges(&graph, &pictures, &weights)), Arithmetic::Halves] {
+            for (name, program) in programs_of(&arithmetic, Some(tile), &graph, size, threads, &weights) {
+                definition.assert_near(&name, &program.forward(&tensor(&pictures)).unwrap(), 0.2);
+            }
+        }
+    }
+
+    /// Products and sums of these are exact with halves and bytes, and so are those at the points of the smallest tile.
+    #[test]
+    fn small_whole_numbers_are_exact(
+        seed in any::<u64>(),
+        (in_channels, out_channels) in (1..150usize, 1..70usize),
+        (kernel, stride) in (prop::sample::select(vec![1, 3, 3, 5]), 1..=2usize),
+        size in (1..40usize, 1..40usize),
+        threads in 1..=3usize,
+    ) {
+        let mut random = Random(seed);
+        let (mut graph, start) = Graph::new();
+        let spec = |name: &str, out_channels, kernel, stride| ConvSpec {
+            name: name.into(),
+            geometry: Geometry { in_channels: 0, out_channels, kernel, stride },
+            norm: Norm::Bias,
+            activation: Activation::Identity,
+        };
+        let first = graph.conv(start, spec("first", in_channels, 1, 1), None);
+        let second = graph.conv(first, spec("second", out_channels, kernel, stride), None);
+        graph.output(second);
+        let mut weights = random_weights(&mut random, &graph);
+        for (weights, bias) in &mut weights {
+            weights.iter_mut().chain(bias).for_each(|value| *value = below(&mut random, 3) as f32 - 1.0);
+        }
+        let mut picture = picture(&mut random, size);
+        picture.values.iter_mut().for_each(|value| *value = (3.0 * *value).round());
+        let pictures = [picture];
+        let definition = Definition::of(&graph, &pictures, &weights);
+        // A byte is a whole number, and 100 stands for 0.
+        let bytes = Arithmetic::Bytes(vec![[-100.0, 155.0]; 2]);
+        for arithmetic in [bytes, Arithmetic::Halves] {
+            for tile in [None, Some(2)] {
+                for (name, program) in programs_of(&arithmetic, tile, &graph, size, threads, &weights) {
+                    definition.assert_near(&name, &program.forward(&tensor(&pictures)).unwrap(), 1e-5);
+                }
+            }
         }
     }
 
@@ -414,14 +257,16 @@ proptest! {
         graph.output(second);
         let weights = random_weights(&mut random, &graph);
         let pictures = [picture(&mut random, size)];
+        let definition = Definition::of(&graph, &pictures, &weights);
         for (name, program) in programs(&graph, size, threads, &weights) {
-            let outputs = program.forward(&tensor(&pictures)).unwrap();
-            assert_same(&name, &graph, &pictures, &weights, &outputs);
+            definition.assert_same(&name, &program.forward(&tensor(&pictures)).unwrap());
         }
-        let ranges = ranges(&graph, &pictures, &weights);
-        for (name, program) in programs_of_bytes(&graph, size, threads, &weights, &ranges) {
-            let outputs = program.forward(&tensor(&pictures)).unwrap();
-            assert_same_bytes(&name, &graph, &pictures, &weights, &ranges, &outputs);
+        let bytes = Arithmetic::Bytes(ranges(&graph, &pictures, &weights));
+        for arithmetic in [bytes, Arithmetic::Halves] {
+            let definition = Definition::rounded(&graph, &pictures, &weights, &arithmetic);
+            for (name, program) in programs_of(&arithmetic, None, &graph, size, threads, &weights) {
+                definition.assert_same_steps(&name, &program.forward(&tensor(&pictures)).unwrap());
+            }
         }
     }
 }
@@ -433,18 +278,22 @@ fn a_run_does_not_depend_on_the_one_before() {
     let weights = random_weights(&mut random, &graph);
     let size = (16, 24);
     let pictures: Vec<Values> = (0..4).map(|_| picture(&mut random, size)).collect();
+    // Larger and smaller batches share the arena; what an earlier one left there must not be seen.
+    let batches = [&pictures[..1], &pictures[..], &pictures[2..3], &pictures[1..3]];
+    let definitions = batches.map(|pictures| Definition::of(&graph, pictures, &weights));
     for (name, program) in programs(&graph, size, 2, &weights) {
-        // Larger and smaller batches share the arena; what an earlier one left there must not be seen.
-        for pictures in [&pictures[..1], &pictures[..], &pictures[2..3], &pictures[1..3]] {
-            let outputs = program.forward(&tensor(pictures)).unwrap();
-            assert_same(&name, &graph, pictures, &weights, &outputs);
+        for (pictures, definition) in batches.iter().zip(&definitions) {
+            definition.assert_same(&name, &program.forward(&tensor(pictures)).unwrap());
         }
     }
-    let ranges = ranges(&graph, &pictures, &weights);
-    for (name, program) in programs_of_bytes(&graph, size, 2, &weights, &ranges) {
-        for pictures in [&pictures[..1], &pictures[..], &pictures[2..3], &pictures[1..3]] {
-            let outputs = program.forward(&tensor(pictures)).unwrap();
-            assert_same_bytes(&name, &graph, pictures, &weights, &ranges, &outputs);
+    let bytes = Arithmetic::Bytes(ranges(&graph, &pictures, &weights));
+    for arithmetic in [bytes, Arithmetic::Halves] {
+        let definitions =
+            batches.map(|pictures| Definition::rounded(&graph, pictures, &weights, &arithmetic));
+        for (name, program) in programs_of(&arithmetic, None, &graph, size, 2, &weights) {
+            for (pictures, definition) in batches.iter().zip(&definitions) {
+                definition.assert_same_steps(&name, &program.forward(&tensor(pictures)).unwrap());
+            }
         }
     }
 }
@@ -473,15 +322,14 @@ fn a_convolution_has_several_places() {
     let mut weights = random_weights(&mut random, &graph);
     weights[1].0.iter_mut().for_each(|weight| *weight *= 20.0);
     let (size, pictures) = ((12, 20), [picture(&mut random, (12, 20))]);
+    let definition = Definition::of(&graph, &pictures, &weights);
     for (name, program) in programs(&graph, size, 2, &weights) {
-        let outputs = program.forward(&tensor(&pictures)).unwrap();
-        assert_same(&name, &graph, &pictures, &weights, &outputs);
+        definition.assert_same(&name, &program.forward(&tensor(&pictures)).unwrap());
     }
-    let ranges = ranges(&graph, &pictures, &weights);
-    for (name, program) in programs_of_bytes(&graph, size, 2, &weights, &ranges) {
+    let bytes = Arithmetic::Bytes(ranges(&graph, &pictures, &weights));
+    for (name, program) in programs_of(&bytes, None, &graph, size, 2, &weights) {
         // The shared one's weights meet bytes in some of its places only, so that no rounded definition is the whole one.
-        let outputs = program.forward(&tensor(&pictures)).unwrap();
-        assert_near(&name, &graph, &pictures, &weights, &outputs, 0.1);
+        definition.assert_near(&name, &program.forward(&tensor(&pictures)).unwrap(), 0.1);
     }
 }
 
@@ -505,10 +353,10 @@ fn deep_convolutions_are_right() {
         .map(|spec| (vec![0.01; spec.geometry.weights()], vec![0.0; spec.geometry.out_channels]))
         .collect();
     let pictures = [Values::new(3, (4, 4), |_, _, _| 1.0)];
-    let ranges = ranges(&graph, &pictures, &weights);
-    for (name, program) in programs_of_bytes(&graph, (4, 4), 1, &weights, &ranges) {
-        let outputs = program.forward(&tensor(&pictures)).unwrap();
-        assert_near(&name, &graph, &pictures, &weights, &outputs, 0.01);
+    let bytes = Arithmetic::Bytes(ranges(&graph, &pictures, &weights));
+    let definition = Definition::of(&graph, &pictures, &weights);
+    for (name, program) in programs_of(&bytes, None, &graph, (4, 4), 1, &weights) {
+        definition.assert_near(&name, &program.forward(&tensor(&pictures)).unwrap(), 0.01);
     }
 }
 

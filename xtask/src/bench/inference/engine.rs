@@ -19,6 +19,8 @@ pub enum Engine {
     Sluice,
     /// Sluice with AVX2 only
     SluiceAvx2,
+    /// Sluice in bfloat16
+    SluiceBf16,
     /// Sluice in 8 bits
     SluiceInt8,
     /// candle's own operations
@@ -37,11 +39,12 @@ pub enum Engine {
 
 impl Engine {
     /// Every engine, the one that the others are compared with first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Onnxruntime,
         Self::Sluice,
         Self::SluiceAvx2,
         Self::Openvino,
+        Self::SluiceBf16,
         Self::OpenvinoBf16,
         Self::SluiceInt8,
         Self::OpenvinoInt8,
@@ -56,6 +59,7 @@ impl Engine {
             Self::Onnxruntime => "onnxruntime",
             Self::Sluice => "sluice",
             Self::SluiceAvx2 => "sluice-avx2",
+            Self::SluiceBf16 => "sluice-bf16",
             Self::SluiceInt8 => "sluice-int8",
             Self::Candle => "candle",
             Self::Openvino => "openvino",
@@ -70,6 +74,7 @@ impl Engine {
     fn turns(self) -> Option<&'static str> {
         match self {
             Self::Sluice | Self::SluiceInt8 => Some("kernels"),
+            Self::SluiceBf16 => Some("bf16"),
             Self::SluiceAvx2 => Some("avx2"),
             Self::Candle => Some("candle"),
             _ => None,

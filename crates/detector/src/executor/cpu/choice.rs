@@ -2,6 +2,7 @@
 
 use super::direct;
 use super::kernel::Kernels;
+use super::quantization::Storage;
 use super::winograd::{self, TileSize};
 use crate::graph::{Geometry, Size};
 
@@ -23,6 +24,8 @@ pub(super) struct Candidate {
     pub(super) geometry: Geometry,
     /// Whether its input is the picture.
     pub(super) picture: bool,
+    /// How its input is stored.
+    pub(super) input: Storage,
     /// Of its output.
     pub(super) size: Size,
 }
@@ -42,26 +45,37 @@ impl Candidate {
     fn options(&self, kernels: &Kernels) -> Vec<Way> {
         let Geometry { in_channels, out_channels, kernel, stride } = self.geometry;
         let outputs = out_channels.next_multiple_of(kernels.lanes);
-        let option = |method, multiplications: usize, packed: usize| Way {
+        let (each, at_points) = (self.input.each(), self.input.each_at_points());
+        // Products that take no longer than one of numbers, by how many are made of a value.
+        let at_once = |each: usize| match each {
+            2 if kernels.multiplies_halves => 2,
+            4 if kernels.multiplies_bytes => 4,
+            _ => 1,
+        };
+        let option = |method, products: usize, other: usize, packed: usize| Way {
             method,
-            time: multiplications + READ * packed,
+            time: products + other + READ * packed,
             memory: packed * size_of::<f32>(),
         };
         let pixels = self.size.0 * self.size.1;
         let mut options = vec![option(
             Method::Direct,
-            pixels * self.geometry.depth() * outputs,
-            direct::packed_len(&self.geometry, kernels),
+            pixels * self.geometry.depth() * outputs / at_once(each),
+            0,
+            direct::packed_len(&self.geometry, each, kernels),
         )];
-        if (self.picture, kernel, stride) == (false, 3, 1) {
+        // Bytes become halves only where these are fast.
+        let is_fast = each == at_points || kernels.multiplies_halves;
+        if (self.picture, kernel, stride) == (false, 3, 1) && is_fast {
             let inputs = in_channels.next_multiple_of(kernels.lanes);
             for tile in TileSize::ALL {
                 let (rows, columns) = tile.cover(self.size);
                 let points = rows * columns * tile.points();
                 options.push(option(
                     Method::Winograd(tile),
-                    points * (inputs * outputs + TRANSFORM * (inputs + outputs)),
-                    winograd::packed_len(tile, &self.geometry, kernels),
+                    points * inputs * outputs / at_once(at_points),
+                    points * TRANSFORM * (inputs + outputs),
+                    winograd::packed_len(tile, &self.geometry, at_points, kernels),
                 ));
             }
         }

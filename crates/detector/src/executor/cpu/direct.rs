@@ -7,6 +7,7 @@ use super::layout::{Region, counts};
 use super::memory::Aligned;
 use super::packing::{Parameters, packed};
 use super::quantization::Storage;
+use super::simd::pair;
 use super::threads::Threads;
 use crate::graph::Geometry;
 
@@ -27,9 +28,10 @@ pub(super) struct DirectConv {
     pub(super) epilogue: Epilogue,
 }
 
-/// How many values [`pack`] makes of a convolution's weights.
-pub(super) fn packed_len(geometry: &Geometry, kernels: &Kernels) -> usize {
-    geometry.out_channels.next_multiple_of(kernels.lanes) * geometry.depth()
+/// How many values a convolution's weights become, `each` of which make one.
+pub(super) fn packed_len(geometry: &Geometry, each: usize, kernels: &Kernels) -> usize {
+    let taps = geometry.kernel * geometry.kernel;
+    geometry.out_channels.next_multiple_of(kernels.lanes) * geometry.in_channels.div_ceil(each) * taps
 }
 
 /// Weights in the order in which the register tiles take them: for each group of up to two vectors of output channels
@@ -38,6 +40,26 @@ pub(super) fn pack(geometry: &Geometry, kernels: &Kernels, weight: &[f32], threa
     let Geometry { in_channels, kernel, .. } = *geometry;
     pack_values(geometry, kernels, 1, threads, &|output, inputs, tap| {
         weight[(output * in_channels + inputs) * kernel * kernel + tap]
+    })
+}
+
+/// As [`pack`], with the halves of two input channels for each value.
+pub(super) fn pack_halves(
+    geometry: &Geometry,
+    kernels: &Kernels,
+    weight: &[f32],
+    threads: &mut Threads,
+) -> Aligned {
+    let Geometry { in_channels, kernel, .. } = *geometry;
+    pack_values(geometry, kernels, 2, threads, &|output, inputs, tap| {
+        let half = |input: usize| {
+            if input < in_channels {
+                weight[(output * in_channels + input) * kernel * kernel + tap]
+            } else {
+                0.0
+            }
+        };
+        pair([half(2 * inputs), half(2 * inputs + 1)])
     })
 }
 
@@ -121,8 +143,11 @@ impl DirectConv {
             (true, 1) => Step::Rgb,
             (true, _) => Step::TwoRgb,
         };
-        let bytes = input.storage != Storage::Numbers;
-        let kernel_of_tile = if bytes { kernels.direct_bytes } else { kernels.direct };
+        let kernel_of_tile = match input.storage {
+            Storage::Numbers => kernels.direct,
+            Storage::Halves => kernels.direct_halves,
+            Storage::Bytes(_) => kernels.direct_bytes,
+        };
         let values: usize = self.counts.iter().map(|&count| usize::from(count)).sum();
         let group_weights = 2 * kernels.lanes * values * taps.0 * taps.1;
         // Where bytes fill a block, several groups do.

@@ -1,7 +1,7 @@
 //! How activations lie in memory.
 //!
 //! Channels come in blocks of as many as a vector has room for: the values of a block's pixels follow each other row by
-//! row, a vector each. A value is one channel, or four where channels are bytes. Around the pixels lies a border of zeros,
+//! row, a vector each. A value is one channel, or two where channels are halves, or four where they are bytes. Around the pixels lies a border of zeros,
 //! wide enough for whatever reads them. Whatever completes a block meets weights of zero. The picture is the exception: its
 //! pixels are three values each.
 
@@ -62,7 +62,7 @@ impl Region {
     }
 
     /// From a pixel of the first block to where the channels of a vector of sums go, which are as many as `lanes`: with
-    /// bytes, a block has the channels of several.
+    /// halves or bytes, a block has the channels of several.
     pub(super) fn vector(&self, vector: usize) -> usize {
         let each = self.storage.each();
         vector / each * self.block() + vector % each * self.lanes / each

@@ -35,10 +35,11 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 pub use instruction_set::{InstructionSet, UnknownInstructionSet};
 pub(crate) use plan::PlanError;
 pub use profile::{LayerTime, Profile};
-pub(crate) use quantization::QuantizedWeights;
+pub(crate) use quantization::{Arithmetic, QuantizedWeights};
 
 use super::{Head, Outputs, PictureMut, Weights};
 use crate::graph::{ConvSpec, Geometry, Graph, Size};
+use crate::precision::Precision;
 use choice::{Candidate, Method};
 use context::Context;
 use kernel::Kernels;
@@ -76,8 +77,8 @@ pub(crate) struct Settings {
     pub(crate) weights: Option<usize>,
     /// By default the fastest that the processor has.
     pub(crate) instruction_set: Option<InstructionSet>,
-    /// Least and largest values of the convolutions' outputs, in their order: then activations and weights are bytes.
-    pub(crate) ranges: Option<Vec<[f32; 2]>>,
+    /// What activations and weights are.
+    pub(crate) arithmetic: Arithmetic,
 }
 
 /// A network with its weights, ready to run.
@@ -124,7 +125,7 @@ impl Program {
         })?;
         let budget = settings.weights.unwrap_or_else(|| usual_budget(graph));
         let choose = |candidates: &[Candidate]| choice::choose(candidates, kernels, budget);
-        Self::with(graph, size, kernels, settings.threads, settings.ranges.as_deref(), &choose, weights)
+        Self::with(graph, size, kernels, settings.threads, &settings.arithmetic, &choose, weights)
     }
 
     fn with<E: From<super::Error>>(
@@ -132,11 +133,11 @@ impl Program {
         size: Size,
         kernels: &'static Kernels,
         threads: Option<NonZeroUsize>,
-        ranges: Option<&[[f32; 2]]>,
+        arithmetic: &Arithmetic,
         choose: &dyn Fn(&[Candidate]) -> Vec<Method>,
         weights: &mut dyn FnMut(&ConvSpec) -> std::result::Result<Weights, E>,
     ) -> std::result::Result<Self, E> {
-        let plan = plan::plan(graph, size, kernels, ranges, choose)
+        let plan = plan::plan(graph, size, kernels, arithmetic, choose)
             .map_err(|error| super::Error::from(Error::from(error)))?;
         let mut threads = Threads::new(threads).map_err(|error| super::Error::from(Error::Threads(error)))?;
         let mut packed: Vec<(usize, Parameters)> = Vec::with_capacity(plan.packings.len());
@@ -159,9 +160,14 @@ impl Program {
         Ok(Self { kernels, plan, convolutions: graph.convolutions().to_vec(), parameters, state })
     }
 
-    /// Whether weights and activations are bytes.
-    pub(crate) fn is_of_bytes(&self) -> bool {
-        self.plan.packings.iter().any(|packing| packing.input != Storage::Numbers)
+    /// What its weights and activations are, but for those that have to be numbers.
+    pub(crate) fn precision(&self) -> Precision {
+        let of = |packing: &Packing| match packing.input {
+            Storage::Numbers => None,
+            Storage::Halves => Some(Precision::Bf16),
+            Storage::Bytes(_) => Some(Precision::Int8),
+        };
+        self.plan.packings.iter().find_map(of).unwrap_or(Precision::F32)
     }
 
     /// What it runs on.
@@ -304,7 +310,8 @@ fn pack(
             return quantized(geometry, kernels, input, weight, bias, threads);
         }
         (Method::Direct, Storage::Numbers) => direct::pack(geometry, kernels, weight, threads),
-        (Method::Winograd(tile), _) => winograd::pack(tile, geometry, kernels, weight, threads),
+        (Method::Direct, Storage::Halves) => direct::pack_halves(geometry, kernels, weight, threads),
+        (Method::Winograd(tile), input) => winograd::pack(tile, geometry, input, kernels, weight, threads),
     };
     Parameters { weights, scales: Aligned::default(), bias: padded(bias, kernels.lanes) }
 }

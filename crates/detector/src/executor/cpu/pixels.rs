@@ -49,8 +49,11 @@ impl Move {
         let (kernels, arena, batch) = (context.kernels, context.arena, context.batch);
         let (input, output) = (self.input, self.output);
         let (height, width) = output.size;
-        let bytes = output.storage != Storage::Numbers;
-        let max_pool = if bytes { kernels.max_pool_bytes } else { kernels.max_pool };
+        let max_pool = match output.storage {
+            Storage::Numbers => kernels.max_pool,
+            Storage::Halves => kernels.max_pool_halves,
+            Storage::Bytes(_) => kernels.max_pool_bytes,
+        };
         context.threads.run(batch * output.blocks, &|task, _| {
             let (picture, block) = (task / output.blocks, task % output.blocks);
             let from = input.start(batch, picture);
@@ -86,10 +89,14 @@ impl Move {
                                 let quarter = (y % 2 * 2 + x % 2) * channels;
                                 let first = quarter + block * output.channels();
                                 let wanted = first..quarter + channels;
-                                if bytes {
-                                    gather::<u8>(input, source.cast(), target.cast(), wanted, 0);
-                                } else {
-                                    gather::<f32>(input, source, target, wanted, 0.0);
+                                match output.storage {
+                                    Storage::Numbers => gather::<f32>(input, source, target, wanted, 0.0),
+                                    Storage::Halves => {
+                                        gather::<u16>(input, source.cast(), target.cast(), wanted, 0);
+                                    }
+                                    Storage::Bytes(_) => {
+                                        gather::<u8>(input, source.cast(), target.cast(), wanted, 0);
+                                    }
                                 }
                             }
                         }
@@ -153,6 +160,7 @@ impl Join {
         unsafe {
             match self.output.storage {
                 Storage::Numbers => self.copy::<f32>(context, 0.0),
+                Storage::Halves => self.copy::<u16>(context, 0),
                 Storage::Bytes(_) => self.copy::<u8>(context, 0),
             }
         }

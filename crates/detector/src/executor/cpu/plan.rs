@@ -7,9 +7,9 @@ use super::direct::DirectConv;
 use super::kernel::{Epilogue, Kernels};
 use super::layout::{Border, Region};
 use super::pixels::{Join, Kind, Move};
-use super::quantization::{Storage, storages};
+use super::quantization::{Arithmetic, Storage, storages};
 use super::winograd::WinogradConv;
-use crate::graph::{Graph, NodeId, Op, Size};
+use crate::graph::{Geometry, Graph, NodeId, Op, Size};
 
 /// A graph that the processor's kernels cannot compute.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,7 +99,6 @@ struct Layers<'a> {
 }
 
 /// Plans a network for pictures of the given size, whose convolutions use the methods that `choose` gives in their order.
-/// With the `ranges` of the convolutions' outputs, in their order, activations are bytes.
 ///
 /// # Errors
 ///
@@ -108,19 +107,15 @@ pub(super) fn plan(
     graph: &Graph,
     size: Size,
     kernels: &'static Kernels,
-    ranges: Option<&[[f32; 2]]>,
+    arithmetic: &Arithmetic,
     choose: &dyn Fn(&[Candidate]) -> Vec<Method>,
 ) -> Result<Plan, PlanError> {
     check(graph)?;
-    let storages = match ranges {
-        Some(ranges) => storages(graph, ranges),
-        None => vec![Storage::Numbers; graph.nodes().len()],
-    };
     let mut layers = Layers {
         graph,
         kernels,
         sizes: graph.sizes(size)?,
-        storages,
+        storages: storages(graph, arithmetic),
         methods: Vec::new(),
         places: Vec::new(),
         buffers: Vec::new(),
@@ -162,13 +157,13 @@ impl Layers<'_> {
                 let Op::Conv { convolution, input, .. } = &node.op else { return None };
                 let picture = graph.nodes()[input.index()].op == Op::Picture;
                 let geometry = graph.convolutions()[*convolution].geometry;
-                Some((index, Candidate { geometry, picture, size: self.sizes[index] }))
+                let (input, size) = (self.storages[input.index()], self.sizes[index]);
+                Some((index, Candidate { geometry, picture, input, size }))
             })
             .unzip();
         self.methods = vec![None; graph.nodes().len()];
         for (node, method) in nodes.into_iter().zip(choose(&candidates)) {
-            // Winograd's transforms are no bytes.
-            self.methods[node] = Some(if self.meets_bytes(node) { Method::Direct } else { method });
+            self.methods[node] = Some(method);
         }
     }
 
@@ -205,13 +200,6 @@ impl Layers<'_> {
     /// Blocks of a layer's output.
     fn blocks(&self, node: usize) -> usize {
         self.graph.nodes()[node].channels.div_ceil(self.kernels.lanes * self.storages[node].each())
-    }
-
-    /// Whether a layer makes or reads bytes.
-    fn meets_bytes(&self, node: usize) -> bool {
-        let inputs = self.graph.nodes()[node].op.inputs();
-        let mut all = std::iter::once(node).chain(inputs.into_iter().map(NodeId::index));
-        all.any(|node| self.storages[node] != Storage::Numbers)
     }
 
     /// The zeros that a layer needs around its input.
@@ -320,8 +308,16 @@ impl Layers<'_> {
                             Step::Direct { packing, conv }
                         }
                         Method::Winograd(tile) => {
-                            let out_channels = spec.geometry.out_channels;
-                            let conv = WinogradConv { tile, out_channels, input, output, residual, epilogue };
+                            let Geometry { in_channels, out_channels, .. } = spec.geometry;
+                            let conv = WinogradConv {
+                                tile,
+                                in_channels,
+                                out_channels,
+                                input,
+                                output,
+                                residual,
+                                epilogue,
+                            };
                             Step::Winograd { packing, conv }
                         }
                     });

@@ -6,18 +6,15 @@ use super::choice::Method;
 use super::plan::Step;
 use super::quantization::Storage;
 use super::winograd::TileSize;
-use super::{PictureMut, PoisonError, Program, State};
-
-/// The method of convolutions of bytes.
-const INT8: &str = "direct int8";
+use super::{PictureMut, PoisonError, Precision, Program, State};
 
 /// What one layer takes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerTime {
     /// Its name in the model file; for layers without weights what they do.
     pub name: String,
-    /// How it is computed: `direct`, `direct int8`, `winograd 2`, `winograd 3` or `winograd 4` by the outputs of an axis of a tile, `attention` or
-    /// `move`.
+    /// How it is computed: `direct`, `winograd 2`, `winograd 3` or `winograd 4` by the outputs of an axis of a tile, with
+    /// `bf16` or `int8` behind it where it is not in single precision; `attention` or `move`.
     pub method: &'static str,
     /// Multiplications and additions of the layer's definition for one picture.
     pub flops: u64,
@@ -34,8 +31,8 @@ pub struct Profile {
     pub layers: Vec<LayerTime>,
     /// Multiplications and additions a second of one thread that does nothing else, in single precision.
     pub peak_flops: f64,
-    /// The same with bytes, where the network computes with them.
-    pub peak_int8: Option<f64>,
+    /// The same in the network's precision, where that is another.
+    pub peak_lower: Option<f64>,
     /// Threads that the layers ran on.
     pub threads: usize,
 }
@@ -57,15 +54,29 @@ impl Program {
             }
         }
         let peak_flops = peak(self.kernels.peak);
-        let peak_int8 = self.is_of_bytes().then(|| peak(self.kernels.peak_bytes));
+        let peak_lower = match self.precision() {
+            Precision::F32 => None,
+            Precision::Bf16 => Some(peak(self.kernels.peak_halves)),
+            Precision::Int8 => Some(peak(self.kernels.peak_bytes)),
+        };
         let layers = self.plan.steps.iter().zip(times).map(|(step, mut times)| {
             times.sort_unstable();
             let time = times.get(times.len() / 2).copied().unwrap_or_default();
             let (name, method, flops) = self.describe(step);
-            let peak_flops = peak_int8.filter(|_| method == INT8).unwrap_or(peak_flops);
+            let peak_flops = peak_lower.filter(|_| self.is_lower(step)).unwrap_or(peak_flops);
             LayerTime { name, method, flops, time, peak_flops }
         });
-        Profile { layers: layers.collect(), peak_flops, peak_int8, threads: threads.count() }
+        Profile { layers: layers.collect(), peak_flops, peak_lower, threads: threads.count() }
+    }
+
+    /// Whether a layer multiplies what is not in single precision.
+    fn is_lower(&self, step: &Step) -> bool {
+        match step {
+            Step::Direct { packing, .. } | Step::Winograd { packing, .. } => {
+                self.plan.packings[*packing].input != Storage::Numbers
+            }
+            Step::Move(_) | Step::Join(_) | Step::Attention(_) => false,
+        }
     }
 
     fn describe(&self, step: &Step) -> (String, &'static str, u64) {
@@ -83,12 +94,18 @@ impl Program {
         };
         let packing = self.plan.packings[packing];
         let spec = &self.convolutions[packing.convolution];
-        let method = match packing.method {
-            Method::Direct if packing.input != Storage::Numbers => INT8,
-            Method::Direct => "direct",
-            Method::Winograd(TileSize::Two) => "winograd 2",
-            Method::Winograd(TileSize::Three) => "winograd 3",
-            Method::Winograd(TileSize::Four) => "winograd 4",
+        use Storage::{Bytes, Halves, Numbers};
+        use TileSize::{Four, Three, Two};
+        let method = match (packing.method, packing.input) {
+            (Method::Direct, Numbers) => "direct",
+            (Method::Direct, Halves) => "direct bf16",
+            (Method::Direct, Bytes(_)) => "direct int8",
+            (Method::Winograd(Two), Numbers) => "winograd 2",
+            (Method::Winograd(Three), Numbers) => "winograd 3",
+            (Method::Winograd(Four), Numbers) => "winograd 4",
+            (Method::Winograd(Two), _) => "winograd 2 bf16",
+            (Method::Winograd(Three), _) => "winograd 3 bf16",
+            (Method::Winograd(Four), _) => "winograd 4 bf16",
         };
         (spec.name.clone(), method, 2 * (spec.geometry.weights() * height * width) as u64)
     }

@@ -1,4 +1,4 @@
-//! Activations as bytes.
+//! How activations are stored, and what bytes stand for.
 
 use super::simd::MOST_BYTES;
 use crate::graph::{Graph, Op};
@@ -11,10 +11,24 @@ pub(super) struct Quantization {
     pub(super) zero: u8,
 }
 
+/// What a network computes with, but for what has to be numbers.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Arithmetic {
+    /// Single precision.
+    #[default]
+    Single,
+    /// bfloat16, with sums in single precision.
+    Halves,
+    /// Bytes, with these least and largest values of the convolutions' outputs, in their order.
+    Bytes(Vec<[f32; 2]>),
+}
+
 /// How activations are stored.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Storage {
     Numbers,
+    /// bfloat16.
+    Halves,
     Bytes(Quantization),
 }
 
@@ -23,14 +37,20 @@ impl Storage {
     pub(super) fn each(self) -> usize {
         match self {
             Self::Numbers => 1,
-            Self::Bytes(_) => size_of::<f32>(),
+            Self::Halves => 2,
+            Self::Bytes(_) => 4,
         }
     }
 
-    /// The byte that stands for 0, or four of which are the number.
+    /// Activations in the room of an `f32` at the points of Winograd's convolution, where bytes become halves.
+    pub(super) fn each_at_points(self) -> usize {
+        self.each().min(2)
+    }
+
+    /// The byte that stands for 0, or of which the number 0 is made.
     pub(super) fn zero(self) -> u8 {
         match self {
-            Self::Numbers => 0,
+            Self::Numbers | Self::Halves => 0,
             Self::Bytes(quantization) => quantization.zero,
         }
     }
@@ -46,11 +66,12 @@ impl Quantization {
     }
 }
 
-/// How each layer's output is stored where that is as bytes: the picture, the network's outputs, what attention reads and
-/// makes, and what would make sums too large are numbers. `ranges` are those of the convolutions' outputs, in their order.
+/// How each layer's output is stored: the picture, the network's outputs, what attention reads and makes, and what would
+/// make sums of bytes too large are numbers.
 ///
-/// Layers that share a place, or pass on what another made, have the range of all of them together.
-pub(super) fn storages(graph: &Graph, ranges: &[[f32; 2]]) -> Vec<Storage> {
+/// Layers that share a place, or pass on what another made, are stored alike; as bytes they have the range of all of them
+/// together.
+pub(super) fn storages(graph: &Graph, arithmetic: &Arithmetic) -> Vec<Storage> {
     let nodes = graph.nodes();
     // The first layer of those that a layer shares its range with.
     let mut group: Vec<usize> = (0..nodes.len()).collect();
@@ -70,20 +91,13 @@ pub(super) fn storages(graph: &Graph, ranges: &[[f32; 2]]) -> Vec<Storage> {
                 .for_each(|group| *group = one.min(other));
         }
     }
-    let mut together = vec![[0.0f32; 2]; nodes.len()];
-    for (index, node) in nodes.iter().enumerate() {
-        if let Op::Conv { convolution, .. } = node.op {
-            let [least, most] = ranges[convolution];
-            let group = &mut together[group[index]];
-            *group = [group[0].min(least), group[1].max(most)];
-        }
-    }
     let mut numbers = vec![false; nodes.len()];
     for (index, node) in nodes.iter().enumerate() {
         match node.op {
             Op::Picture => numbers[group[index]] = true,
             Op::Conv { convolution, input, .. }
-                if graph.convolutions()[convolution].geometry.depth() > MOST_BYTES =>
+                if matches!(arithmetic, Arithmetic::Bytes(_))
+                    && graph.convolutions()[convolution].geometry.depth() > MOST_BYTES =>
             {
                 numbers[group[input.index()]] = true;
             }
@@ -97,13 +111,30 @@ pub(super) fn storages(graph: &Graph, ranges: &[[f32; 2]]) -> Vec<Storage> {
     for output in graph.outputs() {
         numbers[group[output.index()]] = true;
     }
-    group
-        .into_iter()
-        .map(|group| match numbers[group] {
-            true => Storage::Numbers,
-            false => Storage::Bytes(Quantization::of(together[group])),
-        })
-        .collect()
+    let together = match arithmetic {
+        Arithmetic::Bytes(ranges) => together(graph, ranges, &group),
+        Arithmetic::Single | Arithmetic::Halves => Vec::new(),
+    };
+    let storage = |group: usize| match arithmetic {
+        _ if numbers[group] => Storage::Numbers,
+        Arithmetic::Single => Storage::Numbers,
+        Arithmetic::Halves => Storage::Halves,
+        Arithmetic::Bytes(_) => Storage::Bytes(Quantization::of(together[group])),
+    };
+    group.into_iter().map(storage).collect()
+}
+
+/// The range of each group of layers, of which `group` has every layer's. `ranges` are those of the convolutions' outputs.
+fn together(graph: &Graph, ranges: &[[f32; 2]], group: &[usize]) -> Vec<[f32; 2]> {
+    let mut together = vec![[0.0f32; 2]; group.len()];
+    for (node, &group) in graph.nodes().iter().zip(group) {
+        if let Op::Conv { convolution, .. } = node.op {
+            let [least, most] = ranges[convolution];
+            let group = &mut together[group];
+            *group = [group[0].min(least), group[1].max(most)];
+        }
+    }
+    together
 }
 
 /// Weights as bytes, with a scale for each output channel: `byte * scale`.

@@ -22,16 +22,14 @@ pub(in crate::executor) fn programs(
             let mut next = weights.iter();
             let mut weights = |_: &ConvSpec| Ok::<_, Error>(next.next().unwrap().clone());
             let threads = NonZeroUsize::new(threads);
-            let program = Program::with(graph, size, kernels, threads, None, choose, &mut weights).unwrap();
+            let program =
+                Program::with(graph, size, kernels, threads, &Arithmetic::Single, choose, &mut weights)
+                    .unwrap();
             programs.push((format!("{}, {method}", kernels.instruction_set), program));
         };
         for tile in TileSize::ALL {
             add(&format!("{tile:?}"), &|candidates| {
-                let method = |candidate: &Candidate| {
-                    let serves = (candidate.picture, candidate.geometry.kernel, candidate.geometry.stride);
-                    if serves == (false, 3, 1) { Method::Winograd(tile) } else { Method::Direct }
-                };
-                candidates.iter().map(method).collect()
+                candidates.iter().map(|candidate| by_tiles(candidate, tile)).collect()
             });
         }
         add("least memory", &|candidates| choice::choose(candidates, kernels, 0));
@@ -40,32 +38,52 @@ pub(in crate::executor) fn programs(
     programs
 }
 
-/// The graph as a program of bytes for all kernels that this processor can run, with these ranges of the convolutions'
-/// outputs.
-pub(in crate::executor) fn programs_of_bytes(
+/// The graph as a program of halves or bytes for all kernels of their own that this processor can run, with tiles of so many
+/// outputs an axis for Winograd's way, or without it.
+pub(in crate::executor) fn programs_of(
+    arithmetic: &Arithmetic,
+    tile: Option<usize>,
     graph: &Graph,
     size: Size,
     threads: usize,
     weights: &[Weights],
-    ranges: &[[f32; 2]],
 ) -> Vec<(String, Program)> {
+    let tile = tile.and_then(|outputs| TileSize::ALL.into_iter().find(|tile| tile.outputs() == outputs));
+    let choose = |candidates: &[Candidate]| match tile {
+        Some(tile) => candidates.iter().map(|candidate| by_tiles(candidate, tile)).collect(),
+        None => candidates.iter().map(|_| Method::Direct).collect(),
+    };
     let program = |(index, kernels): (usize, &'static Kernels)| {
         let mut next = weights.iter();
         let mut weights = |_: &ConvSpec| Ok::<_, Error>(next.next().unwrap().clone());
-        let choose = |candidates: &[Candidate]| choice::choose(candidates, kernels, usize::MAX);
         let threads = NonZeroUsize::new(threads);
         let program =
-            Program::with(graph, size, kernels, threads, Some(ranges), &choose, &mut weights).unwrap();
-        (format!("{} of kernels {index}", kernels.instruction_set), program)
+            Program::with(graph, size, kernels, threads, arithmetic, &choose, &mut weights).unwrap();
+        (format!("{} of kernels {index}, {tile:?}", kernels.instruction_set), program)
     };
-    Kernels::available().into_iter().enumerate().map(program).collect()
+    let mut available = Kernels::available();
+    available.dedup_by_key(|kernels| {
+        let is_one_instruction = match arithmetic {
+            Arithmetic::Single | Arithmetic::Halves => kernels.multiplies_halves,
+            Arithmetic::Bytes(_) => kernels.multiplies_bytes,
+        };
+        (kernels.instruction_set, is_one_instruction)
+    });
+    available.into_iter().enumerate().map(program).collect()
 }
 
-/// What a layer's values become by being stored as bytes of these ranges.
-pub(in crate::executor) fn rounding(graph: &Graph, ranges: &[[f32; 2]]) -> impl Fn(usize, f64) -> f64 {
-    let storages = storages(graph, ranges);
+/// Winograd's way wherever it serves.
+fn by_tiles(candidate: &Candidate, tile: TileSize) -> Method {
+    let serves = (candidate.picture, candidate.geometry.kernel, candidate.geometry.stride);
+    if serves == (false, 3, 1) { Method::Winograd(tile) } else { Method::Direct }
+}
+
+/// What a layer's values become by being stored.
+pub(in crate::executor) fn rounding(graph: &Graph, arithmetic: &Arithmetic) -> impl Fn(usize, f64) -> f64 {
+    let storages = storages(graph, arithmetic);
     move |layer, value| match storages[layer] {
         Storage::Numbers => value,
+        Storage::Halves => half::bf16::from_f32(value as f32).to_f64(),
         Storage::Bytes(Quantization { scale, zero }) => {
             let (scale, zero) = (f64::from(scale), f64::from(zero));
             ((value / scale + zero).round_ties_even().clamp(0.0, 255.0) - zero) * scale
@@ -73,16 +91,28 @@ pub(in crate::executor) fn rounding(graph: &Graph, ranges: &[[f32; 2]]) -> impl 
     }
 }
 
-/// What weights become by being stored as bytes, which those are not that meet the picture.
-pub(in crate::executor) fn rounded_weights(graph: &Graph, weights: &[Weights]) -> Vec<Weights> {
-    let mut rounded = weights.to_vec();
+/// What weights become by being stored, where they meet what is no numbers.
+pub(in crate::executor) fn rounded_weights(
+    graph: &Graph,
+    arithmetic: &Arithmetic,
+    weights: &[Weights],
+) -> Vec<Weights> {
+    let (storages, mut rounded) = (storages(graph, arithmetic), weights.to_vec());
     for node in graph.nodes() {
         let crate::graph::Op::Conv { convolution, input, .. } = &node.op else { continue };
-        if graph.nodes()[input.index()].op != crate::graph::Op::Picture {
-            let depth = graph.convolutions()[*convolution].geometry.depth();
-            let QuantizedWeights { bytes, scales } = QuantizedWeights::of(&weights[*convolution].0, depth);
-            let value = |(index, byte): (usize, &i8)| f32::from(*byte) * scales[index / depth];
-            rounded[*convolution].0 = bytes.iter().enumerate().map(value).collect();
+        let to = &mut rounded[*convolution].0;
+        match storages[input.index()] {
+            Storage::Numbers => {}
+            Storage::Halves => {
+                to.iter_mut().for_each(|weight| *weight = half::bf16::from_f32(*weight).to_f32());
+            }
+            Storage::Bytes(_) => {
+                let depth = graph.convolutions()[*convolution].geometry.depth();
+                let QuantizedWeights { bytes, scales } =
+                    QuantizedWeights::of(&weights[*convolution].0, depth);
+                let value = |(index, byte): (usize, &i8)| f32::from(*byte) * scales[index / depth];
+                *to = bytes.iter().enumerate().map(value).collect();
+            }
         }
     }
     rounded

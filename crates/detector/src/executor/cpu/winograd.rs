@@ -6,6 +6,8 @@ use super::kernel::{Epilogue, Kernels, Outputs, Product, Tile, Tile2, Tile3, Til
 use super::layout::Region;
 use super::memory::{Aligned, LINE, Shared};
 use super::packing::{Parameters, packed};
+use super::quantization::{Quantization, Storage};
+use super::simd::pair;
 use super::threads::Threads;
 use crate::graph::Geometry;
 
@@ -72,6 +74,7 @@ impl TileSize {
 #[derive(Debug)]
 pub(super) struct WinogradConv {
     pub(super) tile: TileSize,
+    pub(super) in_channels: usize,
     pub(super) out_channels: usize,
     pub(super) input: Region,
     pub(super) output: Region,
@@ -79,17 +82,19 @@ pub(super) struct WinogradConv {
     pub(super) epilogue: Epilogue,
 }
 
-/// How many values [`pack`] makes of a convolution's weights.
-pub(super) fn packed_len(tile: TileSize, geometry: &Geometry, kernels: &Kernels) -> usize {
+/// How many values [`pack`] makes of a convolution's weights, `each` of which make one.
+pub(super) fn packed_len(tile: TileSize, geometry: &Geometry, each: usize, kernels: &Kernels) -> usize {
     let whole = |channels: usize| channels.next_multiple_of(kernels.lanes);
-    whole(geometry.out_channels) * whole(geometry.in_channels) * tile.points()
+    whole(geometry.out_channels) * whole(geometry.in_channels) / each * tile.points()
 }
 
 /// Weights at the points, in the order in which the products take them: for each group of up to two vectors of output
-/// channels all points and input channels.
+/// channels all points and input channels. A value is the weight of an input channel, or two halves for two of them; where
+/// the input is bytes, times their scale.
 pub(super) fn pack(
     tile: TileSize,
     geometry: &Geometry,
+    input: Storage,
     kernels: &Kernels,
     weight: &[f32],
     threads: &mut Threads,
@@ -100,22 +105,40 @@ pub(super) fn pack(
         TileSize::Three => weights::<Tile3>,
         TileSize::Four => weights::<Tile4>,
     };
-    let lanes = kernels.lanes;
-    let inputs = in_channels.next_multiple_of(lanes);
-    let each = 2 * lanes * inputs * tile.points();
-    packed(packed_len(tile, geometry, kernels), each, threads, &|group, packed| {
-        let first = 2 * lanes * group;
-        let row = kernels.vectors(out_channels - first) * lanes;
-        for input in 0..in_channels {
-            for (lane, output) in (first..out_channels).take(row).enumerate() {
-                let mut taps = [0.0; 9];
-                taps.copy_from_slice(&weight[(output * in_channels + input) * 9..][..9]);
-                for (point, value) in at_points(&taps).into_iter().enumerate().take(tile.points()) {
-                    packed[(point * inputs + input) * row + lane] = value;
+    let (lanes, points, each) = (kernels.lanes, tile.points(), input.each_at_points());
+    let scale = match input {
+        Storage::Numbers | Storage::Halves => 1.0,
+        Storage::Bytes(quantization) => quantization.scale,
+    };
+    let inputs = in_channels.next_multiple_of(lanes) / each;
+    packed(
+        packed_len(tile, geometry, each, kernels),
+        2 * lanes * inputs * points,
+        threads,
+        &|group, packed| {
+            let first = 2 * lanes * group;
+            let row = kernels.vectors(out_channels - first) * lanes;
+            for value in 0..in_channels.div_ceil(each) {
+                for (lane, output) in (first..out_channels).take(row).enumerate() {
+                    let of = |input: usize| {
+                        let mut taps = [0.0; 9];
+                        if input < in_channels {
+                            taps.copy_from_slice(&weight[(output * in_channels + input) * 9..][..9]);
+                        }
+                        at_points(&taps.map(|tap| tap * scale))
+                    };
+                    let mut weights = of(each * value);
+                    if each == 2 {
+                        let others = of(each * value + 1);
+                        weights = std::array::from_fn(|point| pair([weights[point], others[point]]));
+                    }
+                    for (point, weight) in weights.into_iter().enumerate().take(points) {
+                        packed[(point * inputs + value) * row + lane] = weight;
+                    }
                 }
             }
-        }
-    })
+        },
+    )
 }
 
 /// Distances in a thread's scratch, in values.
@@ -131,6 +154,16 @@ struct Scratch {
 }
 
 impl WinogradConv {
+    /// Vectors of input channels, which are all that is ever written of the input's blocks.
+    fn vectors(&self, kernels: &Kernels) -> usize {
+        self.in_channels.div_ceil(kernels.lanes)
+    }
+
+    /// Values of a tile's input channels at one point.
+    fn values(&self, kernels: &Kernels) -> usize {
+        self.vectors(kernels) * kernels.lanes / self.input.storage.each_at_points()
+    }
+
     /// Values that a thread needs for itself.
     pub(super) fn scratch(&self, kernels: &Kernels) -> usize {
         let each = [Share::Apart, Share::Together].map(|share| self.most(share, kernels));
@@ -142,7 +175,7 @@ impl WinogradConv {
         let most = match share {
             Share::Apart => GROUP,
             Share::Together => {
-                let input = self.tile.points() * self.input.blocks * kernels.lanes;
+                let input = self.tile.points() * self.values(kernels);
                 let product = self.tile.points() * 2 * kernels.lanes;
                 (INPUTS / input).min(PRODUCTS / product).max(1)
             }
@@ -153,7 +186,7 @@ impl WinogradConv {
     /// How threads share so many tiles.
     fn share(&self, kernels: &Kernels, tiles: usize, threads: usize) -> Share {
         let channel_groups = self.out_channels.div_ceil(2 * kernels.lanes);
-        let weights = self.tile.points() * self.input.blocks * kernels.lanes * self.out_channels;
+        let weights = self.tile.points() * self.values(kernels) * self.out_channels;
         let groups = tiles.div_ceil(self.most(Share::Apart, kernels));
         if groups == 1 || weights > WEIGHTS && channel_groups >= 2 * threads {
             Share::Together
@@ -164,7 +197,7 @@ impl WinogradConv {
 
     fn layout(&self, kernels: &Kernels, tiles: usize) -> Scratch {
         // A line more, so that the points do not all fall into the same sets of the cache.
-        let inputs = tiles * self.input.blocks * kernels.lanes + LINE;
+        let inputs = tiles * self.values(kernels) + LINE;
         let products = tiles * 2 * kernels.lanes + LINE;
         let offset = (self.tile.points() * inputs).next_multiple_of(LINE);
         Scratch { inputs, products, offset, len: offset + self.tile.points() * products }
@@ -204,16 +237,16 @@ impl WinogradConv {
                 let own = scratch.at(thread * scratch_each);
                 // SAFETY: groups of tiles share no output, and the scratch is this thread's own.
                 unsafe {
-                    (0..self.input.blocks).for_each(|block| pass.inputs(group, block, own));
+                    (0..self.vectors(kernels)).for_each(|vector| pass.inputs(group, vector, own));
                     (0..channel_groups).for_each(|channels| pass.outputs(group, channels, own, own));
                 }
             }),
             Share::Together => {
                 for group in 0..groups {
                     // The inputs lie in the first thread's scratch, products in each thread's own.
-                    // SAFETY: tasks have blocks of their own.
-                    context.threads.run(self.input.blocks, &|block, _| unsafe {
-                        pass.inputs(group, block, scratch.at(0))
+                    // SAFETY: tasks have vectors of their own.
+                    context.threads.run(self.vectors(kernels), &|vector, _| unsafe {
+                        pass.inputs(group, vector, scratch.at(0))
                     });
                     context.threads.run(channel_groups, &|channels, thread| {
                         // SAFETY: groups of channels share no output.
@@ -257,24 +290,32 @@ impl Pass<'_> {
         })
     }
 
-    /// One block of a group's inputs at the points, into the inputs of `scratch`.
+    /// One vector of a group's inputs at the points, into the inputs of `scratch`.
     ///
     /// # Safety
     ///
-    /// The convolution's; nobody else has this block in `scratch`.
-    unsafe fn inputs(&self, group: usize, block: usize, scratch: *mut f32) {
-        let input = self.conv.input;
-        let lanes = self.kernels.lanes;
-        let transform = self.conv.tile.transforms(self.kernels).inputs;
-        let channels = input.blocks * lanes;
+    /// The convolution's; nobody else has this vector in `scratch`.
+    unsafe fn inputs(&self, group: usize, vector: usize, scratch: *mut f32) {
+        let Self { conv, kernels, .. } = *self;
+        let input = conv.input;
+        let transforms = conv.tile.transforms(kernels);
+        let values = conv.values(kernels);
+        let within = vector * kernels.lanes / input.storage.each_at_points();
         for (index, (picture, y, x)) in self.tiles(group).enumerate() {
-            let first = input.start(self.batch, picture) + block * input.block() + input.pixel(y, x)
+            let first = input.start(self.batch, picture) + input.vector(vector) + input.pixel(y, x)
                 - input.row()
                 - input.lanes;
             // SAFETY: the tile lies in the input and its border.
             unsafe {
-                let output = scratch.add(index * channels + block * lanes);
-                transform(self.arena.at(first), input.row(), output, self.scratch.inputs);
+                let (from, row) = (self.arena.at(first), input.row());
+                let (to, point) = (scratch.add(index * values + within), self.scratch.inputs);
+                match input.storage {
+                    Storage::Numbers => (transforms.inputs)(from, row, to, point),
+                    Storage::Halves => (transforms.inputs_halves)(from, row, to, point),
+                    Storage::Bytes(Quantization { zero, .. }) => {
+                        (transforms.inputs_bytes)(from, row, to, point, zero.into());
+                    }
+                }
             }
         }
     }
@@ -288,9 +329,13 @@ impl Pass<'_> {
         let Self { conv, kernels, .. } = *self;
         let lanes = kernels.lanes;
         let vectors = kernels.vectors(conv.out_channels - channel_group * 2 * lanes);
-        let channels = conv.input.blocks * lanes;
+        let channels = conv.values(kernels);
         let count = self.tiles(group).count();
         let weights = &self.weights[channel_group * 2 * lanes * channels * conv.tile.points()..];
+        let product_of = match conv.input.storage {
+            Storage::Numbers => kernels.product,
+            Storage::Halves | Storage::Bytes(_) => kernels.product_halves,
+        };
         // SAFETY: inputs, products and weights are as large as the layout and the packing made them.
         unsafe {
             let products = scratch.add(self.scratch.offset);
@@ -304,7 +349,7 @@ impl Pass<'_> {
                         weights: weights[point * channels * vectors * lanes..].as_ptr(),
                         output: products.add(point * self.scratch.products + first * vectors * lanes),
                     };
-                    (kernels.product)(vectors, end - first, &product);
+                    product_of(vectors, end - first, &product);
                 }
             }
             let transform = conv.tile.transforms(kernels).outputs;
@@ -321,7 +366,7 @@ impl Pass<'_> {
         }
     }
 
-    /// One tile's outputs of one block from its products.
+    /// One tile's outputs of one vector of channels from its products.
     ///
     /// # Safety
     ///
@@ -330,23 +375,23 @@ impl Pass<'_> {
         &self,
         transform: unsafe fn(&Outputs),
         products: *const f32,
-        block: usize,
+        vector: usize,
         (picture, y, x): (usize, usize, usize),
     ) {
         let Self { conv, arena, batch, .. } = *self;
         let output = conv.output;
-        let start = output.start(batch, picture) + block * output.block();
+        let start = output.start(batch, picture) + output.vector(vector);
         let (height, width) = output.size;
         let end = |first: usize, length: usize| (first + conv.tile.outputs()).min(length);
         let (bottom, right) = (end(y, height), end(x, width));
         let residual = conv.residual.map(|add| {
-            let start = add.start(batch, picture) + block * add.block();
+            let start = add.start(batch, picture) + add.vector(vector);
             (arena.at(start + add.pixel(y, x)), add.row())
         });
         let argument = Outputs {
             products,
             point: self.scratch.products,
-            bias: self.bias[block * self.kernels.lanes..].as_ptr(),
+            bias: self.bias[vector * self.kernels.lanes..].as_ptr(),
             output: arena.at(start + output.pixel(y, x)),
             row: output.row(),
             size: (bottom - y, right - x),
@@ -357,7 +402,9 @@ impl Pass<'_> {
         // SAFETY: the caller's.
         unsafe {
             transform(&argument);
-            if y == 0 || x == 0 || bottom == height || right == width {
+            // A block of halves or bytes has several vectors.
+            let begins = vector % output.storage.each() == 0;
+            if begins && (y == 0 || x == 0 || bottom == height || right == width) {
                 output.clear_border(arena, start, y..bottom, x..right);
             }
         }

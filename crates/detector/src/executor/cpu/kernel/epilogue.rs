@@ -48,7 +48,7 @@ impl Epilogue {
         output: *mut f32,
         residual: *const f32,
     ) {
-        use Storage::{Bytes, Numbers};
+        use Storage::{Bytes, Halves, Numbers};
         // SAFETY: the caller's. The branches are the same for all pixels: those that are many are taken once.
         unsafe {
             match (self.curve, self.residual, self.output) {
@@ -79,6 +79,20 @@ impl Epilogue {
                         quantization.store::<S>(output.add(pixel * S::LANES), value);
                     }
                 }
+                (Curve::Bent(slope), None, Halves) => {
+                    let slope = S::splat(slope);
+                    for (pixel, value) in values.into_iter().enumerate() {
+                        S::store_halves(output.add(pixel * S::LANES).cast(), bent::<S>(value, slope));
+                    }
+                }
+                (Curve::Bent(slope), Some((Residual::AfterActivation, Halves)), Halves) => {
+                    let slope = S::splat(slope);
+                    for (pixel, value) in values.into_iter().enumerate() {
+                        let other = S::load_halves(residual.add(pixel * S::LANES).cast());
+                        let value = S::add(bent::<S>(value, slope), other);
+                        S::store_halves(output.add(pixel * S::LANES).cast(), value);
+                    }
+                }
                 (curve, residual_is, output_is) => {
                     for (pixel, mut value) in values.into_iter().enumerate() {
                         let other = residual.wrapping_add(pixel * S::LANES);
@@ -107,6 +121,7 @@ impl Storage {
         unsafe {
             match self {
                 Self::Numbers => S::load(from),
+                Self::Halves => S::load_halves(from.cast()),
                 Self::Bytes(Quantization { scale, zero }) => {
                     let offset = S::splat(-scale * f32::from(zero));
                     S::mul_add(S::load_bytes(from.cast()), S::splat(scale), offset)
@@ -121,6 +136,7 @@ impl Storage {
         unsafe {
             match self {
                 Self::Numbers => S::store(to, value),
+                Self::Halves => S::store_halves(to.cast(), value),
                 Self::Bytes(quantization) => quantization.store::<S>(to, value),
             }
         }

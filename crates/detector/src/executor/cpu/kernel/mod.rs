@@ -22,8 +22,8 @@ use super::instruction_set::InstructionSet;
 #[cfg(target_arch = "aarch64")]
 use super::simd::Neon;
 #[cfg(target_arch = "x86_64")]
-use super::simd::{Avx2, Avx512, Avx512Vnni};
-use super::simd::{Dot, Numbers, Portable, Simd};
+use super::simd::{Avx2, Avx512, Avx512Bf16, Avx512Vnni};
+use super::simd::{Dot, Halves, Numbers, Portable, Simd};
 
 /// Values between neighbouring pixels of a register tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) struct Kernels {
     pub(super) instruction_set: InstructionSet,
+    /// Whether the instruction set has one for sums of products of halves.
+    pub(super) multiplies_halves: bool,
     /// Whether the instruction set has one for sums of products of bytes: then bytes are faster than numbers.
     pub(super) multiplies_bytes: bool,
     /// Values of a pixel in a block, and channels of a vector.
@@ -52,17 +54,24 @@ pub(super) struct Kernels {
     pub(super) tile: usize,
     /// A register tile of a convolution: its step, its vectors (1 or 2) and its pixels.
     pub(super) direct: unsafe fn(Step, usize, usize, &Direct<'_>),
+    /// The same where inputs and weights are halves; the picture is none.
+    pub(super) direct_halves: unsafe fn(Step, usize, usize, &Direct<'_>),
     /// The same where inputs and weights are bytes; the picture is none.
     pub(super) direct_bytes: unsafe fn(Step, usize, usize, &Direct<'_>),
     /// A product of Winograd's convolution: its vectors (1 or 2) and its tiles.
     pub(super) product: unsafe fn(usize, usize, &Product),
+    /// The same where inputs and weights are halves.
+    pub(super) product_halves: unsafe fn(usize, usize, &Product),
     /// Transforms for tiles of 2, 3 and 4 outputs an axis.
     pub(super) transforms: [Transforms; 3],
     pub(super) max_pool: unsafe fn(&MaxPool),
+    pub(super) max_pool_halves: unsafe fn(&MaxPool),
     pub(super) max_pool_bytes: unsafe fn(&MaxPool),
     pub(super) attention: unsafe fn(&Attention),
     /// So many rounds of multiplications and additions in registers, and how many those were.
     pub(super) peak: unsafe fn(usize) -> usize,
+    /// The same with halves.
+    pub(super) peak_halves: unsafe fn(usize) -> usize,
     /// The same with bytes.
     pub(super) peak_bytes: unsafe fn(usize) -> usize,
 }
@@ -72,11 +81,15 @@ pub(super) struct Kernels {
 pub(super) struct Transforms {
     /// Input, the distance of its rows, output, the distance of the points.
     pub(super) inputs: unsafe fn(*const f32, usize, *mut f32, usize),
+    /// The same where both are halves.
+    pub(super) inputs_halves: unsafe fn(*const f32, usize, *mut f32, usize),
+    /// The same from bytes, of which this one stands for 0 and neighbours are 1 apart, to halves.
+    pub(super) inputs_bytes: unsafe fn(*const f32, usize, *mut f32, usize, f32),
     pub(super) outputs: unsafe fn(&Outputs),
 }
 
 macro_rules! kernels {
-    ($table:ident, $module:ident, $set:ident, $simd:ty, $bytes:ty $(, #[$feature:meta])?) => {
+    ($table:ident, $module:ident, $set:ident, $simd:ty, $halves:ty, $bytes:ty $(, #[$feature:meta])?) => {
         mod $module {
             use super::*;
 
@@ -99,16 +112,29 @@ macro_rules! kernels {
             }
 
             $(#[$feature])?
+            pub(super) unsafe fn direct_halves(step: Step, vectors: usize, pixels: usize, a: &Direct<'_>) {
+                // SAFETY: the caller's.
+                unsafe { stored::<$halves>(step, vectors, pixels, a) }
+            }
+
+            $(#[$feature])?
             pub(super) unsafe fn direct_bytes(step: Step, vectors: usize, pixels: usize, a: &Direct<'_>) {
+                // SAFETY: the caller's.
+                unsafe { stored::<$bytes>(step, vectors, pixels, a) }
+            }
+
+            /// A register tile of values that are no numbers.
+            #[inline(always)]
+            unsafe fn stored<D: Dot>(step: Step, vectors: usize, pixels: usize, a: &Direct<'_>) {
                 const LANES: usize = <$simd>::LANES;
                 // SAFETY: the caller's.
                 unsafe {
                     match (step, vectors) {
-                        (Step::Block, 1) => direct::direct::<$bytes, 1, LANES>(pixels, a),
-                        (Step::Block, _) => direct::direct::<$bytes, 2, LANES>(pixels, a),
-                        (Step::TwoBlocks, 1) => direct::direct::<$bytes, 1, { 2 * LANES }>(pixels, a),
-                        (Step::TwoBlocks, _) => direct::direct::<$bytes, 2, { 2 * LANES }>(pixels, a),
-                        (Step::Rgb | Step::TwoRgb, _) => unreachable!("the picture is no bytes"),
+                        (Step::Block, 1) => direct::direct::<D, 1, LANES>(pixels, a),
+                        (Step::Block, _) => direct::direct::<D, 2, LANES>(pixels, a),
+                        (Step::TwoBlocks, 1) => direct::direct::<D, 1, { 2 * LANES }>(pixels, a),
+                        (Step::TwoBlocks, _) => direct::direct::<D, 2, { 2 * LANES }>(pixels, a),
+                        (Step::Rgb | Step::TwoRgb, _) => unreachable!("the picture is numbers"),
                     }
                 }
             }
@@ -118,8 +144,19 @@ macro_rules! kernels {
                 // SAFETY: the caller's.
                 unsafe {
                     match vectors {
-                        1 => product::product::<$simd, 1>(tiles, a),
-                        _ => product::product::<$simd, 2>(tiles, a),
+                        1 => product::product::<Numbers<$simd>, 1>(tiles, a),
+                        _ => product::product::<Numbers<$simd>, 2>(tiles, a),
+                    }
+                }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn product_halves(vectors: usize, tiles: usize, a: &Product) {
+                // SAFETY: the caller's.
+                unsafe {
+                    match vectors {
+                        1 => product::product::<$halves, 1>(tiles, a),
+                        _ => product::product::<$halves, 2>(tiles, a),
                     }
                 }
             }
@@ -127,7 +164,49 @@ macro_rules! kernels {
             $(#[$feature])?
             pub(super) unsafe fn inputs<T: Tile>(input: *const f32, row: usize, output: *mut f32, point: usize) {
                 // SAFETY: the caller's.
-                unsafe { winograd::inputs::<$simd, T>(input, row, output, point) }
+                unsafe {
+                    let load = |at| <$simd as Simd>::load(at);
+                    winograd::inputs::<$simd, Numbers<$simd>, T>(load, input, row, output, point);
+                }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn inputs_halves<T: Tile>(
+                input: *const f32,
+                row: usize,
+                output: *mut f32,
+                point: usize,
+            ) {
+                // SAFETY: the caller's.
+                unsafe {
+                    let load = |at: *const f32| <$simd>::load_halves(at.cast());
+                    winograd::inputs::<$simd, Halves<$simd>, T>(load, input, row, output, point);
+                }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn inputs_bytes<T: Tile>(
+                input: *const f32,
+                row: usize,
+                output: *mut f32,
+                point: usize,
+                zero: f32,
+            ) {
+                // SAFETY: the caller's.
+                unsafe {
+                    let zero = <$simd as Simd>::splat(zero);
+                    let load = |at: *const f32| <$simd>::sub(<$simd>::load_bytes(at.cast()), zero);
+                    winograd::inputs::<$simd, Halves<$simd>, T>(load, input, row, output, point);
+                }
+            }
+
+            pub(super) const fn transforms<T: Tile>() -> Transforms {
+                Transforms {
+                    inputs: inputs::<T>,
+                    inputs_halves: inputs_halves::<T>,
+                    inputs_bytes: inputs_bytes::<T>,
+                    outputs: outputs::<T>,
+                }
             }
 
             $(#[$feature])?
@@ -139,7 +218,13 @@ macro_rules! kernels {
             $(#[$feature])?
             pub(super) unsafe fn max_pool(a: &MaxPool) {
                 // SAFETY: the caller's.
-                unsafe { pool::max_pool::<$simd>(a) }
+                unsafe { pool::max_pool::<$simd, Numbers<$simd>>(a) }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn max_pool_halves(a: &MaxPool) {
+                // SAFETY: the caller's.
+                unsafe { pool::max_pool::<$simd, Halves<$simd>>(a) }
             }
 
             $(#[$feature])?
@@ -161,6 +246,12 @@ macro_rules! kernels {
             }
 
             $(#[$feature])?
+            pub(super) unsafe fn peak_halves(rounds: usize) -> usize {
+                // SAFETY: the caller's.
+                unsafe { peak::peak::<$halves, 2>(rounds) }
+            }
+
+            $(#[$feature])?
             pub(super) unsafe fn peak_bytes(rounds: usize) -> usize {
                 // SAFETY: the caller's.
                 unsafe { peak::peak::<$bytes, 4>(rounds) }
@@ -169,21 +260,26 @@ macro_rules! kernels {
 
         static $table: Kernels = Kernels {
             instruction_set: InstructionSet::$set,
+            multiplies_halves: <$halves as Dot>::IS_ONE_INSTRUCTION,
             multiplies_bytes: <$bytes as Dot>::IS_ONE_INSTRUCTION,
             lanes: <$simd>::LANES,
             tile: <$simd>::TILE,
             direct: $module::direct,
+            direct_halves: $module::direct_halves,
             direct_bytes: $module::direct_bytes,
             product: $module::product,
+            product_halves: $module::product_halves,
             transforms: [
-                Transforms { inputs: $module::inputs::<Tile2>, outputs: $module::outputs::<Tile2> },
-                Transforms { inputs: $module::inputs::<Tile3>, outputs: $module::outputs::<Tile3> },
-                Transforms { inputs: $module::inputs::<Tile4>, outputs: $module::outputs::<Tile4> },
+                $module::transforms::<Tile2>(),
+                $module::transforms::<Tile3>(),
+                $module::transforms::<Tile4>(),
             ],
             max_pool: $module::max_pool,
+            max_pool_halves: $module::max_pool_halves,
             max_pool_bytes: $module::max_pool_bytes,
             attention: $module::attention,
             peak: $module::peak,
+            peak_halves: $module::peak_halves,
             peak_bytes: $module::peak_bytes,
         };
     };
@@ -191,20 +287,39 @@ macro_rules! kernels {
 
 #[cfg(target_arch = "x86_64")]
 kernels!(
+    AVX512_BF16,
+    avx512_bf16,
+    Avx512,
+    Avx512,
+    Avx512Bf16,
+    Avx512Vnni,
+    #[target_feature(enable = "avx512f,avx512bf16,avx512vnni,fma")]
+);
+#[cfg(target_arch = "x86_64")]
+kernels!(
     AVX512_VNNI,
     avx512_vnni,
     Avx512,
     Avx512,
+    Halves<Avx512>,
     Avx512Vnni,
     #[target_feature(enable = "avx512f,avx512vnni,fma")]
 );
 #[cfg(target_arch = "x86_64")]
-kernels!(AVX512, avx512, Avx512, Avx512, Avx512, #[target_feature(enable = "avx512f,fma")]);
+kernels!(
+    AVX512,
+    avx512,
+    Avx512,
+    Avx512,
+    Halves<Avx512>,
+    Avx512,
+    #[target_feature(enable = "avx512f,fma")]
+);
 #[cfg(target_arch = "x86_64")]
-kernels!(AVX2, avx2, Avx2, Avx2, Avx2, #[target_feature(enable = "avx2,fma")]);
+kernels!(AVX2, avx2, Avx2, Avx2, Halves<Avx2>, Avx2, #[target_feature(enable = "avx2,fma")]);
 #[cfg(target_arch = "aarch64")]
-kernels!(NEON, neon, Neon, Neon, Neon);
-kernels!(PORTABLE, portable, Portable, Portable, Portable);
+kernels!(NEON, neon, Neon, Neon, Halves<Neon>, Neon);
+kernels!(PORTABLE, portable, Portable, Portable, Halves<Portable>, Portable);
 
 impl Kernels {
     /// Vectors of a group of output channels where so many channels are left.
@@ -227,6 +342,9 @@ impl Kernels {
             let fma = std::arch::is_x86_feature_detected!("fma");
             if fma && std::arch::is_x86_feature_detected!("avx512f") {
                 if std::arch::is_x86_feature_detected!("avx512vnni") {
+                    if std::arch::is_x86_feature_detected!("avx512bf16") {
+                        available.push(&AVX512_BF16);
+                    }
                     available.push(&AVX512_VNNI);
                 }
                 available.push(&AVX512);

@@ -1,7 +1,7 @@
 //! The largest values of windows.
 #![expect(unsafe_code, reason = "vector instructions on pointers into the arena")]
 
-use crate::executor::cpu::simd::Simd;
+use crate::executor::cpu::simd::{Simd, Stored};
 use crate::graph::Window;
 
 /// One row of outputs, one block of channels. Distances are in values.
@@ -31,19 +31,22 @@ fn inside(window: Window, index: usize, length: usize) -> (usize, usize) {
 ///
 /// As [`Simd`], for everything that `a` points to.
 #[inline(always)]
-pub(super) unsafe fn max_pool<S: Simd>(a: &MaxPool) {
+pub(super) unsafe fn max_pool<S: Simd, F: Stored<S>>(a: &MaxPool) {
     let (top, bottom) = inside(a.window, a.y, a.size.0);
     for x in 0..a.width {
         let (left, right) = inside(a.window, x, a.size.1);
-        // SAFETY: the caller's; positions inside of the picture.
-        unsafe {
-            let mut most = S::splat(f32::NEG_INFINITY);
-            for y in top..bottom {
-                for x in left..right {
-                    most = S::max(most, S::load(a.input.add(y * a.row + x * S::LANES)));
+        for vector in 0..F::EACH {
+            let within = vector * S::LANES / F::EACH;
+            // SAFETY: the caller's; positions inside of the picture.
+            unsafe {
+                let mut most = S::splat(f32::NEG_INFINITY);
+                for y in top..bottom {
+                    for x in left..right {
+                        most = S::max(most, F::load(a.input.add(y * a.row + x * S::LANES + within)));
+                    }
                 }
+                F::store(a.output.add(x * S::LANES + within), most);
             }
-            S::store(a.output.add(x * S::LANES), most);
         }
     }
 }

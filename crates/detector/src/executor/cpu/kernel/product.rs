@@ -3,16 +3,16 @@
 #![expect(unsafe_code, reason = "vector instructions on pointers into the arena")]
 
 use crate::executor::cpu::memory::LINE;
-use crate::executor::cpu::simd::{Simd, prefetch_weights};
+use crate::executor::cpu::simd::{Dot, Simd, prefetch_weights};
 
 /// Operands of a product. Distances are in values.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::executor::cpu) struct Product {
     /// The first tile's channels.
     pub(in crate::executor::cpu) input: *const f32,
-    /// Channels, which are also the distance from a tile to the next.
+    /// Values of the channels, of which each is one or two; also the distance from a tile to the next.
     pub(in crate::executor::cpu) channels: usize,
-    /// For each channel the vectors of output channels.
+    /// For each value of the channels the vectors of output channels.
     pub(in crate::executor::cpu) weights: *const f32,
     /// For each tile the vectors of output channels.
     pub(in crate::executor::cpu) output: *mut f32,
@@ -26,38 +26,40 @@ macro_rules! product {
         ///
         /// As [`Simd`], for everything that `a` points to.
         #[inline(always)]
-        unsafe fn $name<S: Simd, const VECTORS: usize>(a: &Product) {
+        unsafe fn $name<D: Dot, const VECTORS: usize>(a: &Product) {
             // SAFETY: the caller's.
             unsafe {
-                let mut first = [S::splat(0.0); $tiles];
-                let mut second = [S::splat(0.0); $tiles];
+                let mut first = [D::zero(); $tiles];
+                let mut second = [D::zero(); $tiles];
                 let tiles = [$( a.input.add($t * a.channels) ),*];
                 let mut weights = a.weights;
                 for channel in 0..a.channels {
                     if channel.is_multiple_of(LINE) {
-                        $( S::prefetch(tiles[$t].wrapping_add(channel + LINE)); )*
+                        $( D::F::prefetch(tiles[$t].wrapping_add(channel + LINE)); )*
                     }
-                    prefetch_weights::<S, VECTORS>(weights);
-                    let w = S::load(weights);
+                    prefetch_weights::<D::F, VECTORS>(weights);
+                    let w = D::load(weights);
                     if VECTORS == 2 {
-                        let w2 = S::load(weights.add(S::LANES));
+                        let w2 = D::load(weights.add(D::F::LANES));
                         $(
-                            let value = S::splat(*tiles[$t].add(channel));
-                            first[$t] = S::mul_add(w, value, first[$t]);
-                            second[$t] = S::mul_add(w2, value, second[$t]);
+                            let value = D::splat(tiles[$t].add(channel));
+                            first[$t] = D::dot(first[$t], value, w);
+                            second[$t] = D::dot(second[$t], value, w2);
                         )*
                     } else {
                         $(
-                            let value = S::splat(*tiles[$t].add(channel));
-                            first[$t] = S::mul_add(w, value, first[$t]);
+                            let value = D::splat(tiles[$t].add(channel));
+                            first[$t] = D::dot(first[$t], value, w);
                         )*
                     }
-                    weights = weights.add(VECTORS * S::LANES);
+                    weights = weights.add(VECTORS * D::F::LANES);
                 }
+                let (bias, scales) = (D::F::splat(0.0), std::ptr::null());
                 $(
-                    S::store(a.output.add($t * VECTORS * S::LANES), first[$t]);
+                    let output = a.output.add($t * VECTORS * D::F::LANES);
+                    D::F::store(output, D::finish(first[$t], scales, bias));
                     if VECTORS == 2 {
-                        S::store(a.output.add($t * VECTORS * S::LANES + S::LANES), second[$t]);
+                        D::F::store(output.add(D::F::LANES), D::finish(second[$t], scales, bias));
                     }
                 )*
             }
@@ -67,13 +69,13 @@ macro_rules! product {
 
 register_tiles!(product);
 
-/// `tiles` in `1..=S::TILE`.
+/// `tiles` in `1..=S::TILE`, where `S` is the instruction set's [`Simd`]. Sums need no scales.
 ///
 /// # Safety
 ///
 /// As [`Simd`], for everything that `a` points to.
 #[inline(always)]
-pub(super) unsafe fn product<S: Simd, const VECTORS: usize>(tiles: usize, a: &Product) {
+pub(super) unsafe fn product<D: Dot, const VECTORS: usize>(tiles: usize, a: &Product) {
     // SAFETY: the caller's. Products above what the instruction set uses are left out of its code.
-    unsafe { by_tile!(tiles, S::TILE, (S, VECTORS), a) }
+    unsafe { by_tile!(tiles, D::F::TILE, (D, VECTORS), a) }
 }

@@ -6,7 +6,7 @@
 #![expect(unsafe_code, reason = "vector instructions on pointers into the arena")]
 
 use super::epilogue::Epilogue;
-use crate::executor::cpu::simd::Simd;
+use crate::executor::cpu::simd::{Simd, Stored};
 
 /// Rows and columns of the largest tile.
 const MOST: usize = 6;
@@ -169,7 +169,7 @@ impl Tile for Tile4 {
     }
 }
 
-/// A tile's inputs at the points, one block of channels. Distances are in values.
+/// A tile's inputs at the points, one vector of channels, taken by `load` and stored as `F`. Distances are in values.
 ///
 /// `input` is the tile's first pixel, one row and column before its first output; rows are `row` apart. The values at
 /// the points go to `output`, `point` apart.
@@ -178,7 +178,13 @@ impl Tile for Tile4 {
 ///
 /// As [`Simd`]: `input` has `T::POINTS` rows and columns, `output` room for as many points.
 #[inline(always)]
-pub(super) unsafe fn inputs<S: Simd, T: Tile>(input: *const f32, row: usize, output: *mut f32, point: usize) {
+pub(super) unsafe fn inputs<S: Simd, F: Stored<S>, T: Tile>(
+    load: impl Fn(*const f32) -> S::V,
+    input: *const f32,
+    row: usize,
+    output: *mut f32,
+    point: usize,
+) {
     // SAFETY: the caller's.
     unsafe {
         let zero = S::splat(0.0);
@@ -187,7 +193,7 @@ pub(super) unsafe fn inputs<S: Simd, T: Tile>(input: *const f32, row: usize, out
         for x in 0..T::POINTS {
             let mut d = [zero; MOST];
             for (y, d) in d.iter_mut().enumerate().take(T::POINTS) {
-                *d = S::load(input.add(y * row + x * S::LANES));
+                *d = load(input.add(y * row + x * S::LANES));
             }
             let transformed = T::inputs::<S>(d);
             for y in 0..T::POINTS {
@@ -197,7 +203,7 @@ pub(super) unsafe fn inputs<S: Simd, T: Tile>(input: *const f32, row: usize, out
         for (y, columns) in columns.into_iter().enumerate().take(T::POINTS) {
             let transformed = T::inputs::<S>(columns);
             for (x, v) in transformed.into_iter().enumerate().take(T::POINTS) {
-                S::store(output.add((y * T::POINTS + x) * point), v);
+                F::store(output.add((y * T::POINTS + x) * point), v);
             }
         }
     }
@@ -222,7 +228,7 @@ pub(in crate::executor::cpu) struct Outputs {
     pub(in crate::executor::cpu) epilogue: Epilogue,
 }
 
-/// A tile's outputs from the products at the points, one block of channels.
+/// A tile's outputs from the products at the points, one vector of channels.
 ///
 /// # Safety
 ///

@@ -2,6 +2,7 @@
 #![expect(clippy::undocumented_unsafe_blocks, reason = "each holds by the trait's contract")]
 
 use std::arch::x86_64::*;
+use std::mem::transmute;
 
 use super::{Dot, Simd};
 
@@ -73,6 +74,30 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn store_bytes(to: *mut u8, v: __m512) {
         unsafe { _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v))) }
+    }
+    #[inline(always)]
+    unsafe fn load_halves(from: *const u16) -> __m512 {
+        unsafe {
+            let halves = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(halves))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_halves(to: *mut u16, v: __m512) {
+        unsafe {
+            let bits = _mm512_castps_si512(v);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+            _mm256_storeu_si256(to.cast(), _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded)));
+        }
+    }
+    #[inline(always)]
+    unsafe fn halves(a: __m512) -> [__m512; 2] {
+        unsafe {
+            let bits = _mm512_castps_si512(a);
+            let high = _mm512_and_si512(bits, _mm512_set1_epi32(0xffff_0000_u32 as i32));
+            [_mm512_slli_epi32::<16>(bits), high].map(|bits| _mm512_castsi512_ps(bits))
+        }
     }
     #[inline(always)]
     unsafe fn prefetch(at: *const f32) {
@@ -149,5 +174,44 @@ impl Dot for Avx512Vnni {
     #[inline(always)]
     unsafe fn finish(sum: __m512i, scales: *const f32, bias: __m512) -> __m512 {
         unsafe { Avx512::finish(sum, scales, bias) }
+    }
+}
+
+/// AVX-512F with the instruction for sums of products of halves. It takes denormal numbers for zeros.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::executor::cpu) struct Avx512Bf16;
+
+impl Dot for Avx512Bf16 {
+    type F = Avx512;
+    type Sum = __m512;
+    type Term = __m512i;
+    const IS_ONE_INSTRUCTION: bool = true;
+
+    #[inline(always)]
+    unsafe fn zero() -> __m512 {
+        unsafe { _mm512_setzero_ps() }
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> __m512i {
+        unsafe { <Avx512 as Dot>::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn splat(from: *const f32) -> __m512i {
+        unsafe { <Avx512 as Dot>::splat(from) }
+    }
+    #[inline(always)]
+    unsafe fn dot(sum: __m512, value: __m512i, weight: __m512i) -> __m512 {
+        // SAFETY: all bits are halves.
+        unsafe {
+            _mm512_dpbf16_ps(
+                sum,
+                transmute::<__m512i, __m512bh>(value),
+                transmute::<__m512i, __m512bh>(weight),
+            )
+        }
+    }
+    #[inline(always)]
+    unsafe fn finish(sum: __m512, _: *const f32, bias: __m512) -> __m512 {
+        unsafe { _mm512_add_ps(sum, bias) }
     }
 }

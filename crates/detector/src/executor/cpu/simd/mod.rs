@@ -12,12 +12,14 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 pub(super) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
-pub(super) use avx512::{Avx512, Avx512Vnni};
+pub(super) use avx512::{Avx512, Avx512Bf16, Avx512Vnni};
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon::Neon;
 pub(super) use portable::Portable;
 
 use std::marker::PhantomData;
+
+use half::bf16;
 
 use super::memory::LINE;
 
@@ -56,12 +58,31 @@ pub(super) trait Simd: Copy {
     unsafe fn load_bytes(from: *const u8) -> Self::V;
     /// The nearest integers to values in `0..=255`, as bytes.
     unsafe fn store_bytes(to: *mut u8, v: Self::V);
+    /// As many halves as numbers.
+    unsafe fn load_halves(from: *const u16) -> Self::V;
+    /// The nearest halves, of two as near the even one.
+    unsafe fn store_halves(to: *mut u16, v: Self::V);
+    /// In the room of each number two halves, as numbers: those that come first in memory, and the others.
+    unsafe fn halves(a: Self::V) -> [Self::V; 2];
     /// Asks for a cache line ahead; any address will do.
     unsafe fn prefetch(at: *const f32);
 }
 
+/// How numbers lie in memory.
+///
+/// # Safety
+///
+/// As [`Simd`]; `load` and `store` move a vector of numbers.
+pub(super) trait Stored<S: Simd>: Copy {
+    /// Numbers in the room of an `f32`.
+    const EACH: usize;
+
+    unsafe fn load(from: *const f32) -> S::V;
+    unsafe fn store(to: *mut f32, v: S::V);
+}
+
 /// Sums of products of values with weights, in vectors of as many sums as [`Dot::F`] has lanes. A value is a number, or
-/// four bytes whose products are added.
+/// two halves or four bytes whose products are added.
 ///
 /// # Safety
 ///
@@ -131,6 +152,83 @@ impl<S: Simd> Dot for Numbers<S> {
 /// Values between the weights that a loop over channels takes and those that it asks for: with two vectors of AVX-512, what
 /// it takes in the time that memory needs to answer.
 const AHEAD: usize = 512;
+
+impl<S: Simd> Stored<S> for Numbers<S> {
+    const EACH: usize = 1;
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> S::V {
+        // SAFETY: the caller's, here and below.
+        unsafe { S::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, v: S::V) {
+        // SAFETY: see `load`.
+        unsafe { S::store(to, v) }
+    }
+}
+
+/// Halves, bfloat16: the upper half of an `f32`. Sums of their products, one after the other: few processors have an
+/// instruction for them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Halves<S>(PhantomData<S>);
+
+impl<S: Simd> Stored<S> for Halves<S> {
+    const EACH: usize = 2;
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> S::V {
+        // SAFETY: the caller's, here and below.
+        unsafe { S::load_halves(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, v: S::V) {
+        // SAFETY: see `load`.
+        unsafe { S::store_halves(to.cast(), v) }
+    }
+}
+
+impl<S: Simd> Dot for Halves<S> {
+    type F = S;
+    type Sum = S::V;
+    type Term = S::V;
+    const IS_ONE_INSTRUCTION: bool = false;
+
+    #[inline(always)]
+    unsafe fn zero() -> S::V {
+        // SAFETY: the caller's, here and below.
+        unsafe { S::splat(0.0) }
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> S::V {
+        // SAFETY: see `zero`.
+        unsafe { S::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn splat(from: *const f32) -> S::V {
+        // SAFETY: see `zero`.
+        unsafe { S::splat(*from) }
+    }
+    #[inline(always)]
+    unsafe fn dot(sum: S::V, value: S::V, weight: S::V) -> S::V {
+        // SAFETY: see `zero`.
+        unsafe {
+            let ([value, value2], [weight, weight2]) = (S::halves(value), S::halves(weight));
+            S::mul_add(value, weight, S::mul_add(value2, weight2, sum))
+        }
+    }
+    #[inline(always)]
+    unsafe fn finish(sum: S::V, _: *const f32, bias: S::V) -> S::V {
+        // SAFETY: see `zero`.
+        unsafe { S::add(sum, bias) }
+    }
+}
+
+/// Two halves in the room of an `f32`.
+pub(super) fn pair(halves: [f32; 2]) -> f32 {
+    let [low, high] = halves.map(|half| u32::from(bf16::from_f32(half).to_bits()));
+    f32::from_bits(if cfg!(target_endian = "little") { high << 16 | low } else { low << 16 | high })
+}
 
 /// Asks for the weights that a loop, which now takes `VECTORS` vectors of them for each channel, will take some channels
 /// later.

@@ -93,6 +93,34 @@ impl Simd for Neon {
         }
     }
     #[inline(always)]
+    unsafe fn load_halves(from: *const u16) -> float32x4x2_t {
+        unsafe {
+            let halves = vld1q_u16(from);
+            let wide = |halves| vreinterpretq_f32_u32(vshll_n_u16::<16>(halves));
+            float32x4x2_t(wide(vget_low_u16(halves)), wide(vget_high_u16(halves)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_halves(to: *mut u16, v: float32x4x2_t) {
+        unsafe {
+            let half = |v| {
+                let bits = vreinterpretq_u32_f32(v);
+                let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
+                vshrn_n_u32::<16>(vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd))
+            };
+            vst1q_u16(to, vcombine_u16(half(v.0), half(v.1)));
+        }
+    }
+    #[inline(always)]
+    unsafe fn halves(a: float32x4x2_t) -> [float32x4x2_t; 2] {
+        unsafe {
+            let low = |a| vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_f32(a)));
+            let high =
+                |a| vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), vdupq_n_u32(0xffff_0000)));
+            [float32x4x2_t(low(a.0), low(a.1)), float32x4x2_t(high(a.0), high(a.1))]
+        }
+    }
+    #[inline(always)]
     unsafe fn prefetch(_: *const f32) {}
 }
 

@@ -82,6 +82,27 @@ impl Simd for Portable {
         unsafe { to.cast::<[u8; 4]>().write(v.map(|value| value.round_ties_even() as u8)) }
     }
     #[inline(always)]
+    unsafe fn load_halves(from: *const u16) -> [f32; 4] {
+        // SAFETY: the trait's contract.
+        let halves = unsafe { from.cast::<[u16; 4]>().read_unaligned() };
+        halves.map(|half| f32::from_bits(u32::from(half) << 16))
+    }
+    #[inline(always)]
+    unsafe fn store_halves(to: *mut u16, v: [f32; 4]) {
+        let half = |value: f32| {
+            let bits = value.to_bits();
+            (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16
+        };
+        // SAFETY: the trait's contract.
+        unsafe { to.cast::<[u16; 4]>().write_unaligned(v.map(half)) }
+    }
+    #[inline(always)]
+    unsafe fn halves(a: [f32; 4]) -> [[f32; 4]; 2] {
+        let [low, high] = [a.map(|pair| pair.to_bits() << 16), a.map(|pair| pair.to_bits() & 0xffff_0000)];
+        let first = if cfg!(target_endian = "little") { [low, high] } else { [high, low] };
+        first.map(|halves| halves.map(f32::from_bits))
+    }
+    #[inline(always)]
     unsafe fn prefetch(_: *const f32) {}
 }
 
