@@ -403,7 +403,7 @@ impl Pass<'_> {
         unsafe {
             transform(&argument);
             // A block of halves or bytes has several vectors.
-            let begins = vector % output.storage.each() == 0;
+            let begins = vector.is_multiple_of(output.storage.each());
             if begins && (y == 0 || x == 0 || bottom == height || right == width) {
                 output.clear_border(arena, start, y..bottom, x..right);
             }
