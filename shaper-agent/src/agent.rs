@@ -20,6 +20,7 @@ use crate::{
     logs,
     metrics::{LimitSnapshot, Snapshot},
     outside::Outside,
+    past::Past,
     pins::Pins,
     record::Place,
     report::Reporter,
@@ -72,6 +73,8 @@ struct Held {
     settings: Settings,
     /// Empty while the target is not there.
     limits: Vec<Limit>,
+    /// What its earlier limits leave to be paid.
+    past: Past,
     /// The cgroup, if it is one that the agent has to keep filled.
     cgroup: Option<CgroupPlace>,
     /// Why it is not there, if that has been said.
@@ -191,7 +194,13 @@ impl<'a> Agent<'a> {
                 None => {
                     self.held.insert(
                         target.clone(),
-                        Held { settings, limits: Vec::new(), cgroup: None, missing: None },
+                        Held {
+                            settings,
+                            limits: Vec::new(),
+                            past: Past::default(),
+                            cgroup: None,
+                            missing: None,
+                        },
                     );
                     changed.push(target);
                 }
@@ -241,12 +250,20 @@ impl<'a> Agent<'a> {
         for target in targets {
             sites.push((target, self.sites.find(target).await));
         }
+        if let Some(kernel) = &self.kernel {
+            for target in targets {
+                if let Some(held) = self.held.get_mut(target) {
+                    held.past.remember(&held.limits, kernel)?;
+                }
+            }
+        }
         let mut ledger = Ledger::create(&self.pins, self.verbose)?;
         let expedited = Expedited::for_changes(targets.len());
         let mut result = Ok(());
         for (target, site) in sites {
             let Some(held) = self.held.get_mut(target) else { continue };
-            let taken = site.and_then(|site| Ok((ledger.hold(target, &held.settings, &site)?, site)));
+            let taken =
+                site.and_then(|site| Ok((ledger.hold(target, &held.settings, &site, &held.past)?, site)));
             match taken {
                 Ok((limits, site)) => {
                     held.missing = None;
@@ -262,6 +279,7 @@ impl<'a> Agent<'a> {
                 Err(error) if error.is_absence() => {
                     let was_there = !held.limits.is_empty();
                     held.limits.clear();
+                    held.past.wait();
                     if self.conduct.exit_when_gone && was_there {
                         result = result.and(Err(AgentError::Gone(target.to_string())));
                     } else if was_there || self.conduct.wait {

@@ -75,10 +75,19 @@ impl Interface {
 impl Interface {
     /// Packets that the interface has counted in a direction, as the container sees it.
     pub(crate) fn packets(&self, direction: Direction) -> Option<u64> {
+        self.counted(direction).map(|(packets, _)| packets)
+    }
+
+    /// Bytes that it has counted in a direction; of a segmented packet with one set of headers.
+    pub(crate) fn bytes(&self, direction: Direction) -> Option<u64> {
+        self.counted(direction).map(|(_, bytes)| bytes)
+    }
+
+    fn counted(&self, direction: Direction) -> Option<(u64, u64)> {
         let link = link(self.index).ok()?;
         link.attributes.iter().find_map(|attribute| match (attribute, direction) {
-            (LinkAttribute::Stats64(stats), Direction::Upload) => Some(stats.rx_packets),
-            (LinkAttribute::Stats64(stats), Direction::Download) => Some(stats.tx_packets),
+            (LinkAttribute::Stats64(stats), Direction::Upload) => Some((stats.rx_packets, stats.rx_bytes)),
+            (LinkAttribute::Stats64(stats), Direction::Download) => Some((stats.tx_packets, stats.tx_bytes)),
             _ => None,
         })
     }

@@ -152,11 +152,9 @@ impl Kernel {
         }
     }
 
-    /// Forgets what a slot's last limit has seen.
-    pub(crate) fn clear(&mut self, slot: u32) -> Result<(), AgentError> {
-        self.states
-            .set(slot, pod::State(State::default()), 0)
-            .map_err(|error| unreachable_map(STATES_MAP, &error))?;
+    /// Forgets what a slot's last limit has seen. The new one's bucket begins with a theoretical arrival time, in ticks.
+    pub(crate) fn clear(&mut self, slot: u32, arrival: u64) -> Result<(), AgentError> {
+        self.set_state(slot, State { total: arrival, ..State::default() })?;
         let cpus = self.counters.get(&slot, 0).map_err(|error| unreachable_map(COUNTERS_MAP, &error))?.len();
         let zero = aya::maps::PerCpuValues::try_from(vec![pod::Counters(Counters::default()); cpus])
             .map_err(|error| AgentError::System("count the processors", error))?;
@@ -165,10 +163,23 @@ impl Kernel {
 
     /// The bucket's theoretical arrival time, in ticks.
     pub(crate) fn arrival(&self, slot: u32) -> Result<u64, AgentError> {
-        self.states
-            .get(&slot, 0)
-            .map(|state| state.0.total)
-            .map_err(|error| unreachable_map(STATES_MAP, &error))
+        self.state(slot).map(|state| state.total)
+    }
+
+    /// Charges a bucket with `cost`, at the time `now`, both in ticks. What the programs charge between the two system calls
+    /// of this is lost: what a limit lets through in some microseconds, a burst at most.
+    pub(crate) fn charge(&mut self, slot: u32, now: u64, cost: u64) -> Result<(), AgentError> {
+        let mut state = self.state(slot)?;
+        state.total = state.total.max(now) + cost;
+        self.set_state(slot, state)
+    }
+
+    fn state(&self, slot: u32) -> Result<State, AgentError> {
+        self.states.get(&slot, 0).map(|state| state.0).map_err(|error| unreachable_map(STATES_MAP, &error))
+    }
+
+    fn set_state(&mut self, slot: u32, state: State) -> Result<(), AgentError> {
+        self.states.set(slot, pod::State(state), 0).map_err(|error| unreachable_map(STATES_MAP, &error))
     }
 
     /// What the programs have counted on all CPUs.

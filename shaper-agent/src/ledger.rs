@@ -11,6 +11,7 @@ use crate::{
     kernel::Kernel,
     limit::{Limit, Wanted},
     netns::Namespaces,
+    past::Past,
     pins::{Lock, Pins},
     record::{Owner, Place},
     site::Site,
@@ -94,7 +95,7 @@ impl Ledger {
     }
 
     /// Puts in force what is wanted of a target, at a site: takes over what is there, makes what is not, removes what
-    /// is not wanted any more.
+    /// is not wanted any more. `past` is what the target may owe.
     ///
     /// # Errors
     ///
@@ -104,6 +105,7 @@ impl Ledger {
         target: &Target,
         settings: &Settings,
         site: &Site,
+        past: &Past,
     ) -> Result<Vec<Limit>, AgentError> {
         let name = target.to_string();
         let mut held = Vec::new();
@@ -129,7 +131,7 @@ impl Ledger {
                 }
                 continue;
             };
-            let wanted = Wanted { target: &name, direction, rate, settings };
+            let wanted = Wanted { target: &name, direction, rate, settings, owed: past.of(direction) };
             let slot = match found {
                 Some(slot) if self.adopt(slot, wanted, site)? => slot,
                 Some(slot) => {

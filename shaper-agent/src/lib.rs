@@ -9,7 +9,8 @@
 //! - `agent`: one life of an agent that holds limits; `status`, `check`: the commands that only look
 //! - [`target`]: from a target's name to the place where the kernel sees it; `sites`, `site`: that place as it is now;
 //!   `links`: news of interfaces
-//! - `ledger`: all limits of a network namespace under one lock; `limit`: one of them, from attaching to removal
+//! - `ledger`: all limits of a network namespace under one lock; `limit`: one of them, from attaching to removal; `past`:
+//!   what a target that comes back still owes
 //! - `choice`: whether packets wait or are dropped; `plan`: what the settings come to in numbers
 //! - `hook` (TCX, or `clsact` before Linux 6.6), `queue` (`fq` behind an `ifb`), `gso` (the container's packets): the parts
 //!   of a limit that are not in the maps; `expedite`: so that many of them take no longer than few
@@ -44,6 +45,7 @@ mod netlink;
 mod netns;
 pub mod notify;
 mod outside;
+mod past;
 mod pins;
 mod plan;
 mod pod;

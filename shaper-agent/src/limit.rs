@@ -19,6 +19,7 @@ use crate::{
     kernel::Kernel,
     metrics::LimitSnapshot,
     netns::Namespaces,
+    past::Owed,
     plan::Plan,
     queue,
     record::{Owner, Place, Queue, Record},
@@ -46,6 +47,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) direction: Direction,
     pub(crate) rate: Rate,
     pub(crate) settings: &'a Settings,
+    /// What it owes from before.
+    pub(crate) owed: Option<Owed>,
 }
 
 impl Limit {
@@ -75,7 +78,10 @@ impl Limit {
     ) -> Result<Self, AgentError> {
         let (mode, queue, mode_reason, plan) = choice::choose(kernel, wanted, site)?;
         let mut limit = Self { slot, record: record(wanted, site, &plan, mode_reason, queue) };
-        match limit.build(kernel, namespaces, site, &plan) {
+        let built = limit
+            .build(kernel, namespaces, site, &plan, wanted.owed)
+            .and_then(|()| limit.charge_past(kernel, site, &plan, wanted.owed));
+        match built {
             Ok(()) => {
                 debug_assert_eq!(mode, limit.record.mode);
                 Ok(limit)
@@ -97,8 +103,9 @@ impl Limit {
         namespaces: &Namespaces,
         site: &Site,
         plan: &Plan,
+        owed: Option<Owed>,
     ) -> Result<(), AgentError> {
-        kernel.clear(self.slot)?;
+        kernel.clear(self.slot, owed.unwrap_or_default().arrival)?;
         kernel.set_record(self.slot, Some(&self.record))?;
         kernel.set_config(self.record.key(self.slot), self.config(plan))?;
         let link = self.hook_up(kernel, site)?;
@@ -111,6 +118,22 @@ impl Limit {
         }
         kernel.set_record(self.slot, Some(&self.record))?;
         self.verify(kernel)
+    }
+
+    /// Charges what has passed before the limit was in force, where the target has been waited for.
+    fn charge_past(
+        &self,
+        kernel: &mut Kernel,
+        site: &Site,
+        plan: &Plan,
+        owed: Option<Owed>,
+    ) -> Result<(), AgentError> {
+        let (Some(owed), Some(interface)) = (owed, site.interface()) else { return Ok(()) };
+        let seen = kernel.counters(self.slot)?;
+        match owed.before(interface, self.record.direction, &seen, &plan.limiter.bucket) {
+            Some(cost) if cost > 0 => kernel.charge(self.slot, now()?, cost),
+            _ => Ok(()),
+        }
     }
 
     fn hook_up(&mut self, kernel: &mut Kernel, site: &Site) -> Result<Option<FdLink>, AgentError> {
@@ -316,11 +339,7 @@ impl Limit {
     /// How long the container would have to be silent for the bucket to be full again.
     pub(crate) fn debt(&self, kernel: &Kernel) -> Result<Duration, AgentError> {
         let arrival = kernel.arrival(self.slot)?;
-        // The clock of bpf_ktime_get_ns.
-        let now = clock_gettime(ClockId::CLOCK_MONOTONIC)
-            .map_err(|error| AgentError::System("read the monotonic clock", error.into()))?;
-        let now = ticks(Duration::from(now).as_nanos() as u64);
-        Ok(Duration::from_nanos(arrival.saturating_sub(now) >> TICK_SHIFT))
+        Ok(Duration::from_nanos(arrival.saturating_sub(now()?) >> TICK_SHIFT))
     }
 
     /// Fails unless the kernel still runs the program where it was attached.
@@ -385,8 +404,15 @@ impl Limit {
     }
 }
 
+/// Now, in ticks of the clock of `bpf_ktime_get_ns`.
+fn now() -> Result<u64, AgentError> {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC)
+        .map_err(|error| AgentError::System("read the monotonic clock", error.into()))?;
+    Ok(ticks(Duration::from(now).as_nanos() as u64))
+}
+
 fn record(wanted: Wanted<'_>, site: &Site, plan: &Plan, mode_reason: String, queue: Option<Queue>) -> Record {
-    let Wanted { target, direction, rate, settings } = wanted;
+    let Wanted { target, direction, rate, settings, .. } = wanted;
     Record {
         target: target.to_owned(),
         direction,

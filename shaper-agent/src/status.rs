@@ -79,7 +79,7 @@ pub(crate) fn run(options: &Status, pins: &Pins) -> Result<(), AgentError> {
         thread::sleep(options.interval);
         let after = look(pins, &options.targets)?;
         let seconds = options.interval.as_secs_f64();
-        let entries: Vec<Entry<'_>> = after.iter().map(|now| entry(now, &before, seconds)).collect();
+        let entries: Vec<Entry<'_>> = after.iter().map(|now| entry(now, &before, seconds, pins)).collect();
         let unhealthy = entries.iter().filter(|entry| !entry.healthy).count();
         let shown = if options.json { print_json(entries) } else { print_text(&entries, options.watch) };
         if !options.watch {
@@ -118,12 +118,12 @@ fn look(pins: &Pins, targets: &[Target]) -> Result<Vec<Look>, AgentError> {
         .collect()
 }
 
-fn entry<'a>(now: &'a Look, before: &[Look], seconds: f64) -> Entry<'a> {
+fn entry<'a>(now: &'a Look, before: &[Look], seconds: f64, pins: &Pins) -> Entry<'a> {
     let record = &now.limit.record;
     let earlier = before.iter().find(|look| look.limit.slot == now.limit.slot);
     let passed = |counters: &Counters| counters.passed_bytes;
     let moved = earlier.map_or(0, |look| passed(&now.counters).saturating_sub(passed(&look.counters)));
-    let problems = problems(record, now, earlier);
+    let problems = problems(record, now, earlier, pins);
     let (iface, ifindex) = interface(record);
     Entry {
         target: &record.target,
@@ -154,7 +154,7 @@ fn entry<'a>(now: &'a Look, before: &[Look], seconds: f64) -> Entry<'a> {
 
 /// What is wrong with a limit: not attached, something in front of it, a queue that is gone, packets that pass by, a
 /// clock that cannot be.
-fn problems(record: &Record, now: &Look, earlier: Option<&Look>) -> Vec<String> {
+fn problems(record: &Record, now: &Look, earlier: Option<&Look>, pins: &Pins) -> Vec<String> {
     let mut problems = Vec::new();
     if let Place::Interface { index, name, .. } = &record.place {
         let Some(link) = Interface::numbered(*index) else {
@@ -185,7 +185,7 @@ fn problems(record: &Record, now: &Look, earlier: Option<&Look>) -> Vec<String> 
                 .push("the queue that holds waiting packets is gone, down or has another qdisc".to_owned());
         }
         if let Some(earlier) = earlier {
-            problems.extend(unseen(&link, record, now, earlier));
+            problems.extend(unseen(&link, record, now, earlier, pins));
         }
     } else if let Place::Cgroup { path, .. } = &record.place
         && !path.is_dir()
@@ -200,8 +200,7 @@ fn problems(record: &Record, now: &Look, earlier: Option<&Look>) -> Vec<String> 
 }
 
 /// Whether the interface has counted packets that the program has not seen.
-fn unseen(link: &Interface, record: &Record, now: &Look, earlier: &Look) -> Option<String> {
-    // Read after the program's own counters, so that it can only be ahead.
+fn unseen(link: &Interface, record: &Record, now: &Look, earlier: &Look, pins: &Pins) -> Option<String> {
     let seen = |counters: &Counters| counters.passed_packets + counters.dropped_packets;
     if seen(&now.counters) > seen(&earlier.counters) {
         return None;
@@ -209,7 +208,13 @@ fn unseen(link: &Interface, record: &Record, now: &Look, earlier: &Look) -> Opti
     let counted = link.packets(record.direction)?;
     std::thread::sleep(Duration::from_millis(100));
     let counted_later = link.packets(record.direction)?;
-    (counted_later > counted + 10).then(|| {
+    if counted_later <= counted + 10 {
+        return None;
+    }
+    // They may have come just now, and then the program has counted them by now.
+    let later = look(pins, &[]).ok()?;
+    let later = later.iter().find(|later| later.limit.slot == now.limit.slot)?;
+    (seen(&later.counters) == seen(&now.counters)).then(|| {
         format!(
             "`{}` carries packets that the program does not see; something takes them away first",
             link.name

@@ -3,6 +3,11 @@
 use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -12,16 +17,25 @@ use anyhow::{Context, Result, ensure};
 use crate::{
     docker::{Docker, Unified},
     net::Network,
+    promise::Promise,
+    sink::Sink,
+    trace::Tracer,
 };
 
 /// The container's name.
 pub const NAME: &str = "hosted";
-/// The limit that [`Hosted::is_limited`] expects, as the agent takes it, and in bit/s.
+/// The limit that [`Hosted::is_limited`] expects, as the agent takes it.
 pub const RATE: &str = "1mbit";
-const BIT_S: f64 = 1e6;
-/// 500 ms of the rate.
-const BURST: f64 = 62_500.0;
-const SECONDS: f64 = 6.0;
+/// More than may pass in half a second.
+const FREE: u64 = 1_000_000;
+/// How long it is looked at.
+const TIME: Duration = Duration::from_secs(6);
+const SETTLE: Duration = Duration::from_millis(100);
+/// What the host sends, and how often: 8 Mbit/s, which any machine has left.
+const PIECE: usize = 25_000;
+const PACE: Duration = Duration::from_millis(25);
+/// What the longest packet has beyond a frame: at a cgroup there is no interface whose packets could be capped.
+const LONGEST: u64 = 65_536 - 1514;
 
 /// The container, its engine, and who receives what it sends.
 pub struct Hosted {
@@ -55,37 +69,57 @@ impl Hosted {
     /// It is.
     pub fn is_free(&self) -> Result<()> {
         let bytes = received(&self.listener, Duration::from_millis(500))?;
-        ensure!(bytes as f64 > BIT_S, "the container is limited: {bytes} bytes in half a second");
+        ensure!(bytes > FREE, "the container is limited: {bytes} bytes in half a second");
         Ok(())
     }
 
-    /// Checks that the container is held to [`RATE`], and the host beside it is not.
+    /// Checks by a trace of what leaves this machine that the container is held to [`RATE`], and the host beside it is not.
+    /// `status` gives what `shaper-agent status --json` prints.
     ///
     /// # Errors
     ///
-    /// One of the two does not hold.
-    pub fn is_limited(&self) -> Result<()> {
-        // What came before the limit was in force is still in its buffers.
-        received(&self.listener, Duration::from_millis(100))?;
-        let target = self.network.listen()?;
-        let address = target.local_addr()?;
-        let host = thread::spawn(move || -> Result<()> {
-            let mut stream = TcpStream::connect(address)?;
-            // Ends when the receiver has had enough.
-            while stream.write_all(&[0; 1 << 16]).is_ok() {}
-            Ok(())
+    /// One of the two does not hold, or the trace does not agree with the limit's own counters.
+    pub fn is_limited(&self, status: impl Fn() -> Result<String>) -> Result<()> {
+        // A connection from before the limit was in force is ended first, and what it has under way is waited for.
+        received(&self.listener, SETTLE)?;
+        thread::sleep(SETTLE);
+        let (limited, host) = (self.port()?, Sink::new(self.network.listen()?)?);
+        let namespace = Path::new("/run/netns").join(self.network.namespace());
+        let tracer = Tracer::start_at(&namespace, "eth0")?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let sending = thread::spawn({
+            let (stop, mut stream) =
+                (Arc::clone(&stop), TcpStream::connect((self.network.inside(), host.port()))?);
+            move || -> Result<()> {
+                while !stop.load(Ordering::Relaxed) {
+                    stream.write_all(&[0; PIECE])?;
+                    thread::sleep(PACE);
+                }
+                Ok(())
+            }
         });
-        let unlimited = thread::spawn(move || received(&target, Duration::from_secs_f64(SECONDS)));
-        let limited = received(&self.listener, Duration::from_secs_f64(SECONDS))? as f64;
-        let unlimited =
-            unlimited.join().ok().context("the thread that receives from the host failed")?? as f64;
-        host.join().ok().context("the thread that sends from the host failed")??;
+        let before = Promise::read(&status()?)?;
+        let received = received(&self.listener, TIME)?;
+        let after = Promise::read(&status()?)?;
+        stop.store(true, Ordering::Relaxed);
+        sending.join().ok().context("the thread that sends from the host failed")??;
+        let trace = tracer.finish()?;
 
-        let most = BIT_S / 8.0 * SECONDS + BURST;
-        ensure!(limited <= most, "{limited} bytes in {SECONDS} s from the container, {most} may come");
-        ensure!(limited > 0.8 * BIT_S / 8.0 * SECONDS, "{limited} bytes in {SECONDS} s from the container");
-        ensure!(unlimited > 20.0 * most, "the host itself sent only {unlimited} bytes");
+        let container = trace.only(|packet| packet.port == Some(limited));
+        after.check(&container, LONGEST)?;
+        before.agrees(&after, &container)?;
+        ensure!(received > 0 && after.held > before.held, "the limit held nothing back: {after:?}");
+        let unlimited = trace.only(|packet| packet.port == Some(host.port())).bytes();
+        ensure!(
+            unlimited > 2 * container.bytes(),
+            "the host itself sent only {unlimited} bytes, the container {}",
+            container.bytes()
+        );
         Ok(())
+    }
+
+    fn port(&self) -> Result<u16> {
+        Ok(self.listener.local_addr()?.port())
     }
 }
 

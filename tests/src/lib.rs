@@ -14,6 +14,9 @@ pub mod net;
 pub mod podman;
 mod processes;
 pub mod program;
+pub mod promise;
+pub mod sink;
+pub mod trace;
 pub mod vm;
 
 use std::time::{Duration, Instant};

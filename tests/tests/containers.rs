@@ -1,13 +1,13 @@
 //! The agent and a real container engine: what a user gets who only knows a container's name.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use sluice_tests::{
     docker::{Docker, NETWORK, Unified},
     hosted::{self, Hosted},
-    program::Program,
+    program::{self, Program},
     skipped,
 };
 
@@ -18,6 +18,21 @@ fn attached(agent: &Program) -> Result<String> {
     let line = agent.line(LONG, |line| line.contains("\"attached\""))?;
     let event: serde_json::Value = serde_json::from_str(&line)?;
     Ok(event["iface"].as_str().context(line)?.to_owned())
+}
+
+/// What `status --json` of an agent with this BPF file system prints.
+fn status(docker: &Docker, bpffs: &str) -> Result<String> {
+    let view = docker.view()?;
+    let mut command = Command::new(&view[0]);
+    command.args(&view[1..]).arg(program::path("shaper-agent")?).args([
+        "status",
+        "--json",
+        "--interval",
+        "50ms",
+    ]);
+    let output = command.args(["--bpffs", bpffs]).output().context("run shaper-agent status")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// The only port of a bridge.
@@ -70,7 +85,7 @@ fn a_container_on_the_hosts_network_is_limited_and_the_host_is_not() -> Result<(
     let arguments = ["--container", hosted::NAME, "--rate", hosted::RATE, "--json", "--bpffs", &bpffs];
     let mut agent = Program::start_under(&hosted.docker.view()?, "shaper-agent", &arguments, logs)?;
     agent.line(LONG, |line| line.contains("\"attached\""))?;
-    hosted.is_limited()?;
+    hosted.is_limited(|| status(&hosted.docker, &bpffs))?;
     agent.signal(Signal::SIGTERM)?;
     ensure!(agent.wait(LONG)?.success(), "{}", agent.log());
     hosted.is_free()

@@ -1,6 +1,7 @@
 //! The whole way through a limit: edge in a namespace, bucket on the host side of its veth, cloud behind it.
 
 use std::{
+    fs,
     path::Path,
     thread::sleep,
     time::{Duration, Instant},
@@ -29,7 +30,12 @@ fn uploads_fill_the_limit_and_never_exceed_it() -> Result<()> {
     let network = Network::new("limit", 1)?;
     let (port, namespace) = (network.port(), network.namespace());
 
-    let agent = Program::start("shaper-agent", &["--iface", &port, "--rate", "256kbit", "--json"], logs)?;
+    // Its mounts are its own: whatever becomes of the test, no pin is left behind.
+    let apart = ["unshare", "--mount", "--propagation", "slave"];
+    let bpffs = logs.join("bpf");
+    fs::create_dir(&bpffs)?;
+    let arguments = ["--iface", &port, "--rate", "256kbit", "--json", "--bpffs", text(&bpffs)];
+    let mut agent = Program::start_under(&apart, "shaper-agent", &arguments, logs)?;
     agent.line(LONG, |line| line.contains("\"attached\""))?;
     let _cloud =
         Program::start("cloud-daemon", &["--listen", "10.78.1.1:5000", "--model", text(&big)], logs)?;
@@ -59,5 +65,7 @@ fn uploads_fill_the_limit_and_never_exceed_it() -> Result<()> {
 
     edge.signal(Signal::SIGTERM)?;
     assert!(edge.wait(LONG)?.success(), "{}", edge.log());
+    agent.signal(Signal::SIGTERM)?;
+    assert!(agent.wait(LONG)?.success(), "{}", agent.log());
     Ok(())
 }

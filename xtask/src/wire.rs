@@ -12,6 +12,8 @@ pub struct Headers {
     pub length: usize,
     /// The sender's port.
     pub source_port: u16,
+    /// The receiver's port.
+    pub destination_port: u16,
     /// The sequence number of the first payload byte, if it is TCP.
     pub sequence: Option<u32>,
 }
@@ -27,7 +29,8 @@ impl Headers {
             _ => return None,
         };
         let transport = network.get(length..)?;
-        let source_port = u16::from_be_bytes([*transport.first()?, *transport.get(1)?]);
+        let [source_port, destination_port] =
+            [transport.get(..2)?, transport.get(2..4)?].map(|port| u16::from_be_bytes([port[0], port[1]]));
         let (bytes, sequence) = match protocol {
             6 => {
                 let sequence = transport.get(4..8)?.try_into().ok().map(u32::from_be_bytes);
@@ -36,7 +39,7 @@ impl Headers {
             17 => (8, None),
             _ => return None,
         };
-        Some(Self { length: ETHERNET + length + bytes, source_port, sequence })
+        Some(Self { length: ETHERNET + length + bytes, source_port, destination_port, sequence })
     }
 }
 
@@ -62,6 +65,7 @@ mod tests {
         packet[14] = 0x45;
         packet[23] = 6;
         packet[34..36].copy_from_slice(&5001_u16.to_be_bytes());
+        packet[36..38].copy_from_slice(&5000_u16.to_be_bytes());
         packet[38..42].copy_from_slice(&77_u32.to_be_bytes());
         packet[14 + 20 + 12] = 0x80; // 32 bytes: with time stamps
         packet
@@ -69,12 +73,13 @@ mod tests {
 
     #[test]
     fn headers_of_tcp_and_udp() {
-        let expected = Headers { length: 66, source_port: 5001, sequence: Some(77) };
+        let expected = Headers { length: 66, source_port: 5001, destination_port: 5000, sequence: Some(77) };
         assert_eq!(Headers::read(&tcp4()), Some(expected));
         let mut udp6 = vec![0; 62];
         udp6[12..14].copy_from_slice(&[0x86, 0xDD]);
         udp6[20] = 17;
-        assert_eq!(Headers::read(&udp6), Some(Headers { length: 62, source_port: 0, sequence: None }));
+        let expected = Headers { length: 62, source_port: 0, destination_port: 0, sequence: None };
+        assert_eq!(Headers::read(&udp6), Some(expected));
     }
 
     #[test]

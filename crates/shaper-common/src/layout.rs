@@ -50,8 +50,8 @@ pub struct Config {
     pub queue: u32,
 }
 
-/// What a limit remembers. The kernel program changes it by compare-and-swap only; the agent only reads it, and
-/// clears it before the limit is in force.
+/// What a limit remembers. The kernel program changes it by compare-and-swap only; the agent only reads it, but for the
+/// limit's beginning: it clears it before, and charges what has passed unlimited just after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct State {

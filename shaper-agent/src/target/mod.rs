@@ -85,7 +85,13 @@ impl Resolver {
                     CgroupPlace::of_container(running.pid, &running.id, running.scope, &object)
                         .map(Place::Cgroup)
                 } else {
-                    uplink::host_side(&namespace).map(Place::Interface)
+                    match uplink::host_side(&namespace) {
+                        Err(error) if running.starting => {
+                            let cause = format!("it is being started: {error}");
+                            Err(TargetError::new(Reason::NotRunning, object, cause))
+                        }
+                        other => other.map(Place::Interface),
+                    }
                 }
             }
         }

@@ -65,12 +65,18 @@ impl Container {
             bpffs,
         };
         ip(&["netns", "add", &namespace]);
-        ip(&["link", "add", &iface, "type", "veth", "peer", "name", "eth0", "netns", &namespace]);
-        ip(&["address", "add", &format!("{}/30", address(1)), "dev", &iface]);
-        ip(&["link", "set", &iface, "up"]);
-        ip(&["-n", &namespace, "address", "add", &format!("{}/30", address(2)), "dev", "eth0"]);
-        ip(&["-n", &namespace, "link", "set", "eth0", "up"]);
+        container.link();
         container
+    }
+
+    /// Makes the veth, with its addresses.
+    pub(crate) fn link(&self) {
+        let Self { namespace, iface, host, own, .. } = self;
+        ip(&["link", "add", iface, "type", "veth", "peer", "name", "eth0", "netns", namespace]);
+        ip(&["address", "add", &format!("{host}/30"), "dev", iface]);
+        ip(&["link", "set", iface, "up"]);
+        ip(&["-n", namespace, "address", "add", &format!("{own}/30"), "dev", "eth0"]);
+        ip(&["-n", namespace, "link", "set", "eth0", "up"]);
     }
 
     /// Gives the container's interface its address again, whatever the interface is called now.
@@ -175,13 +181,22 @@ pub(crate) fn ip(arguments: &[&str]) {
 pub(crate) struct Agent {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    /// The `attached` event.
-    pub(crate) attached: Value,
+    /// The first event.
+    pub(crate) first: Value,
 }
 
 impl Agent {
     /// Starts an agent on the container's veth and waits until the limit is in force.
     pub(crate) fn start(container: &Container, arguments: &[&str]) -> Self {
+        Self::until("attached", container, arguments)
+    }
+
+    /// Starts an agent on the container's veth, which is not there, and waits until it waits for it.
+    pub(crate) fn wait_for(container: &Container, arguments: &[&str]) -> Self {
+        Self::until("gone", container, &[&["--wait"], arguments].concat())
+    }
+
+    fn until(event: &str, container: &Container, arguments: &[&str]) -> Self {
         let mut command = container.agent(&["--iface", &container.iface]);
         let mut child = command
             .args(arguments)
@@ -196,10 +211,10 @@ impl Agent {
             child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
             panic!("the agent ended: {stderr}");
         };
-        let attached: Value = serde_json::from_str(&first.unwrap()).unwrap();
-        assert_follows(EVENTS, &attached);
-        assert_eq!(attached["event"], "attached");
-        Self { child, lines, attached }
+        let first: Value = serde_json::from_str(&first.unwrap()).unwrap();
+        assert_follows(EVENTS, &first);
+        assert_eq!(first["event"], event);
+        Self { child, lines, first }
     }
 
     /// Sends a signal and returns the exit status, the last event and what was written to standard error.

@@ -221,8 +221,8 @@ fn what_waits_is_not_lost() {
             .unwrap();
         assert_eq!(refused.status.code(), Some(5));
         let agent = Agent::start(&container, &["--rate", "1mbit"]);
-        assert_eq!(agent.attached["mode"], "police");
-        let reason = agent.attached["mode_reason"].as_str().unwrap();
+        assert_eq!(agent.first["mode"], "police");
+        let reason = agent.first["mode_reason"].as_str().unwrap();
         assert!(reason.contains("fq") || reason.contains("ifb"), "{reason}");
         assert_eq!(agent.end(Signal::SIGTERM).0.code(), Some(0));
         assert!(container.is_clean());

@@ -1,4 +1,7 @@
 //! Docker's engine, asked over its socket.
+//!
+//! While it starts a container, it does not answer questions about that one; but it goes on to list it, by its name and as it
+//! was before. So the list is asked first, and the container itself only if it runs.
 
 use std::{io, path::Path, time::Duration};
 
@@ -20,8 +23,6 @@ const SOON: Duration = Duration::from_secs(1);
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Inspected {
-    id: String,
-    name: String,
     state: State,
 }
 
@@ -38,7 +39,12 @@ struct State {
 struct Listed {
     id: String,
     names: Vec<String>,
+    state: String,
 }
+
+/// A candidate, and whether it is listed as running.
+#[derive(Debug)]
+struct Found(Candidate, bool);
 
 /// What an engine says when it refuses.
 #[derive(Debug, Deserialize)]
@@ -63,9 +69,10 @@ pub(super) async fn ask(socket: &Path, name: &str) -> Answer {
 
 /// The name of the container `id`; none if the engine does not say, or not soon.
 pub(in super::super) async fn name(socket: &Path, id: &str) -> Option<String> {
-    let asked = timeout(SOON, http::get(socket, &path_of(id)?)).await;
-    let (StatusCode::OK, body) = asked.ok()?.ok()? else { return None };
-    Some(parse::<Inspected>(&body).ok()?.name.trim_start_matches('/').to_owned())
+    path_of(id)?;
+    let listed = timeout(SOON, list(socket, "id", id)).await.ok()?.ok()?.ok()?;
+    let listed = listed.into_iter().find(|listed| listed.id == id)?;
+    Some(listed.names.first()?.trim_start_matches('/').to_owned())
 }
 
 /// Where the engine describes a container; none if no container of Docker's can have this name.
@@ -88,52 +95,56 @@ fn absence(error: &io::Error) -> String {
 /// The containers that the name fits, or the engine's words.
 async fn candidates(socket: &Path, name: &str) -> Result<Result<Vec<Candidate>, String>, HttpError> {
     let Some(path) = path_of(name) else { return Ok(Ok(Vec::new())) };
-    let (status, body) = http::get(socket, &path).await?;
-    match status {
-        StatusCode::OK => Ok(parse::<Inspected>(&body).map(|found| vec![found.candidate(name)])),
-        StatusCode::NOT_FOUND => Ok(Ok(Vec::new())),
-        _ => {
-            // The beginning of several ids is answered with an error that does not say which.
-            let refusal =
-                parse::<Refusal>(&body).map_or_else(|_| status.to_string(), |refusal| refusal.message);
-            let (status, body) = http::get(socket, "/containers/json?all=true").await?;
-            if status != StatusCode::OK {
-                return Ok(Err(refusal));
+    let mut fitting = Vec::new();
+    for filter in ["name", "id"] {
+        let listed = match list(socket, filter, name).await? {
+            Ok(listed) => listed,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        for found in listed.into_iter().filter_map(|listed| listed.candidate(name)) {
+            if !fitting.iter().any(|known: &Found| known.0.id == found.0.id) {
+                fitting.push(found);
             }
-            Ok(parse::<Vec<Listed>>(&body).and_then(|listed| {
-                let fitting: Vec<_> = listed
-                    .into_iter()
-                    .filter(|one| one.id.starts_with(name))
-                    .map(Listed::candidate)
-                    .collect();
-                if fitting.len() > 1 { Ok(fitting) } else { Err(refusal) }
-            }))
         }
     }
+    let best = fitting.iter().map(|found| found.0.fit).min();
+    fitting.retain(|found| Some(found.0.fit) == best);
+    if let [Found(one, true)] = fitting.as_mut_slice() {
+        let (status, body) = http::get(socket, &path).await?;
+        if status == StatusCode::OK {
+            let found = match parse::<Inspected>(&body) {
+                Ok(found) => found,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            one.pid = Some(found.state.pid).filter(|pid| found.state.running && *pid != 0);
+        }
+    }
+    Ok(Ok(fitting.into_iter().map(|Found(candidate, _)| candidate).collect()))
+}
+
+/// The containers that a filter fits, running or not: those whose name or id has a part like `text`.
+async fn list(socket: &Path, filter: &str, text: &str) -> Result<Result<Vec<Listed>, String>, HttpError> {
+    // {"FILTER":["TEXT"]}, URL-encoded.
+    let path = format!("/containers/json?all=true&filters=%7B%22{filter}%22%3A%5B%22{text}%22%5D%7D");
+    let (status, body) = http::get(socket, &path).await?;
+    if status == StatusCode::OK {
+        return Ok(parse(&body));
+    }
+    Ok(Err(parse::<Refusal>(&body).map_or_else(|_| status.to_string(), |refusal| refusal.message)))
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     serde_json::from_slice(body).map_err(|error| format!("its answer cannot be read: {error}"))
 }
 
-impl Inspected {
-    fn candidate(self, asked: &str) -> Candidate {
-        let name = self.name.trim_start_matches('/');
-        Candidate {
-            // Docker has looked; it may know names that it does not show.
-            fit: Fit::of(asked, &self.id, [name].into_iter()).unwrap_or(Fit::Name),
-            shown: shown(name, &self.id),
-            pid: Some(self.state.pid).filter(|pid| self.state.running && *pid != 0),
-            id: self.id,
-            scope: Scope::Container,
-        }
-    }
-}
-
 impl Listed {
-    fn candidate(self) -> Candidate {
-        let name = self.names.first().map_or("", |name| name.trim_start_matches('/'));
-        let shown = shown(name, &self.id);
-        Candidate { fit: Fit::Prefix, shown, id: self.id, pid: None, scope: Scope::Container }
+    /// The container as a candidate, if `asked` fits it.
+    fn candidate(self, asked: &str) -> Option<Found> {
+        let names = || self.names.iter().map(|name| name.trim_start_matches('/'));
+        let fit = Fit::of(asked, &self.id, names())?;
+        let shown = shown(names().next().unwrap_or_default(), &self.id);
+        let runs = matches!(self.state.as_str(), "running" | "paused");
+        let candidate = Candidate { fit, shown, id: self.id, pid: None, scope: Scope::Container };
+        Some(Found(candidate, runs))
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Running {
     /// Its first process, in the host's numbers.
     pub(super) pid: u32,
     pub(super) scope: Scope,
+    /// Its engine does not say yet that it runs: its network may not be complete.
+    pub(super) starting: bool,
 }
 
 /// How a name fits a container; the best first.
@@ -96,7 +98,10 @@ pub(super) async fn find(name: &str, engines: &Engines, known: &Known) -> Result
             // containerd has the process before Docker says that the container runs, and before its program does.
             let early = || engines.containerd.iter().find_map(|tasks| containerd::process(tasks, &one.id));
             match one.pid.or_else(early) {
-                Some(pid) => Ok(Running { id: one.id.clone(), pid, scope: one.scope }),
+                Some(pid) => {
+                    let starting = one.pid.is_none();
+                    Ok(Running { id: one.id.clone(), pid, scope: one.scope, starting })
+                }
                 None => Err(TargetError::new(Reason::NotRunning, object, "it is there, but does not run")
                     .next("start it; its limit comes into force then")),
             }

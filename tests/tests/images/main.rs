@@ -1,0 +1,7 @@
+//! The images in a real engine.
+
+mod inside;
+mod seed;
+mod shaper;
+mod support;
+mod uploader;

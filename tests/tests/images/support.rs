@@ -1,0 +1,100 @@
+//! Images made of this build's programs, and containers of them.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use sluice_tests::{docker::Docker, eventually, program, promise::Promise};
+
+pub(crate) const LONG: Duration = Duration::from_secs(90);
+
+/// Makes images of the programs that this test was built with, in a folder.
+pub(crate) fn images(folder: &Path, names: &[&str]) -> Result<()> {
+    let binaries = program::path("edge-daemon")?;
+    let output = Command::new(program::path("xtask")?)
+        .args(["images", "--load", "never", "--binaries"])
+        .arg(binaries.parent().context("programs lie in a folder")?)
+        .arg("--out")
+        .arg(folder)
+        .args(names.iter().flat_map(|name| ["--only", name]))
+        .stdin(Stdio::null())
+        .output()
+        .context("run xtask")?;
+    ensure!(output.status.success(), "xtask images: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// Loads the images in a folder.
+pub(crate) fn load(docker: &Docker, folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "tar") {
+            docker.client(&["load", "--quiet", "--input", &path.to_string_lossy()])?;
+        }
+    }
+    Ok(())
+}
+
+/// The last lines of containers, for an error.
+pub(crate) fn logs(docker: &Docker, names: &[&str]) -> String {
+    let of = |name: &&str| {
+        format!("{name}: {}", docker.client(&["logs", "--tail", "5", name]).unwrap_or_default())
+    };
+    names.iter().map(of).collect::<Vec<_>>().join("\n")
+}
+
+/// Starts the shaper's image as the container `agent`, with its pins in `bpffs`.
+pub(crate) fn start_shaper(
+    docker: &Docker,
+    bpffs: &Path,
+    options: &[&str],
+    arguments: &[&str],
+) -> Result<()> {
+    let socket = format!("{}:/var/run/docker.sock:ro", docker.socket().display());
+    let pins = format!("{}:/sys/fs/bpf", bpffs.display());
+    // SYS_ADMIN includes BPF and PERFMON, which this engine does not know.
+    let privileges = ["--cap-drop=ALL", "--cap-add=NET_ADMIN", "--cap-add=SYS_ADMIN", "--cap-add=SYS_PTRACE"];
+    let run = ["run", "--detach", "--name=agent", "--net=host", "--pid=host", "--read-only"];
+    // By these the shaper knows of a container before its program runs.
+    let tasks = format!("{}:/run/containerd/io.containerd.runtime.v2.task:ro", docker.tasks().display());
+    let view = [
+        "--security-opt=apparmor=unconfined",
+        "--volume",
+        &socket,
+        "--volume",
+        &pins,
+        "--volume",
+        &tasks,
+    ];
+    docker.client(&[&run[..], &privileges, &view, options, &["sluice-shaper"], arguments].concat())?;
+    Ok(())
+}
+
+/// Waits until the shaper holds what it is to hold.
+pub(crate) fn wait_for_shaper(docker: &Docker) -> Result<()> {
+    let healthy = eventually(LONG, || docker.health("agent").is_ok_and(|health| health == "healthy"));
+    ensure!(healthy, "the agent is {}\n{}", docker.health("agent")?, logs(docker, &["agent"]));
+    Ok(())
+}
+
+/// What the shaper says of its limit.
+pub(crate) fn status(docker: &Docker) -> Result<String> {
+    let output =
+        docker.exec("agent", &["/usr/bin/shaper-agent", "status", "--json", "--interval", "50ms"])?;
+    ensure!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The same, read.
+pub(crate) fn promise(docker: &Docker) -> Result<Promise> {
+    Promise::read(&status(docker)?).with_context(|| logs(docker, &["agent"]))
+}
