@@ -259,7 +259,7 @@ fn random_weights(random: &mut Random, graph: &Graph) -> Vec<Weights> {
 }
 
 fn picture(random: &mut Random, size: Size) -> Values {
-    let values: Vec<f64> = (0..3 * size.0 * size.1).map(|_| f64::from(random.next())).collect();
+    let values: Vec<f64> = (0..3 * size.0 * size.1).map(|_| f64::from(random.next().abs())).collect();
     Values { channels: 3, size, values }
 }
 

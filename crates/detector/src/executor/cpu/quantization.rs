@@ -46,8 +46,8 @@ impl Quantization {
     }
 }
 
-/// How each layer's output is stored where that is as bytes: the picture, the network's outputs, what attention reads and
-/// makes, and what would make sums too large are numbers. `ranges` are those of the convolutions' outputs, in their order.
+/// How each layer's output is stored where that is as bytes: the network's outputs, what attention reads and makes, and what
+/// would make sums too large are numbers. `ranges` are those of the convolutions' outputs, in their order.
 ///
 /// Layers that share a place, or pass on what another made, have the range of all of them together.
 pub(super) fn storages(graph: &Graph, ranges: &[[f32; 2]]) -> Vec<Storage> {
@@ -72,16 +72,17 @@ pub(super) fn storages(graph: &Graph, ranges: &[[f32; 2]]) -> Vec<Storage> {
     }
     let mut together = vec![[0.0f32; 2]; nodes.len()];
     for (index, node) in nodes.iter().enumerate() {
-        if let Op::Conv { convolution, .. } = node.op {
-            let [least, most] = ranges[convolution];
-            let group = &mut together[group[index]];
-            *group = [group[0].min(least), group[1].max(most)];
-        }
+        let [least, most] = match node.op {
+            Op::Picture => [0.0, 1.0],
+            Op::Conv { convolution, .. } => ranges[convolution],
+            _ => continue,
+        };
+        let group = &mut together[group[index]];
+        *group = [group[0].min(least), group[1].max(most)];
     }
     let mut numbers = vec![false; nodes.len()];
     for (index, node) in nodes.iter().enumerate() {
         match node.op {
-            Op::Picture => numbers[group[index]] = true,
             Op::Conv { convolution, input, .. }
                 if graph.convolutions()[convolution].geometry.depth() > MOST_BYTES =>
             {

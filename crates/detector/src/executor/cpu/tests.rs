@@ -73,17 +73,14 @@ pub(in crate::executor) fn rounding(graph: &Graph, ranges: &[[f32; 2]]) -> impl 
     }
 }
 
-/// What weights become by being stored as bytes, which those are not that meet the picture.
+/// What weights become by being stored as bytes.
 pub(in crate::executor) fn rounded_weights(graph: &Graph, weights: &[Weights]) -> Vec<Weights> {
     let mut rounded = weights.to_vec();
-    for node in graph.nodes() {
-        let crate::graph::Op::Conv { convolution, input, .. } = &node.op else { continue };
-        if graph.nodes()[input.index()].op != crate::graph::Op::Picture {
-            let depth = graph.convolutions()[*convolution].geometry.depth();
-            let QuantizedWeights { bytes, scales } = QuantizedWeights::of(&weights[*convolution].0, depth);
-            let value = |(index, byte): (usize, &i8)| f32::from(*byte) * scales[index / depth];
-            rounded[*convolution].0 = bytes.iter().enumerate().map(value).collect();
-        }
+    for (spec, (weights, _)) in graph.convolutions().iter().zip(&mut rounded) {
+        let depth = spec.geometry.depth();
+        let QuantizedWeights { bytes, scales } = QuantizedWeights::of(weights, depth);
+        let value = |(index, byte): (usize, &i8)| f32::from(*byte) * scales[index / depth];
+        *weights = bytes.iter().enumerate().map(value).collect();
     }
     rounded
 }
@@ -102,7 +99,7 @@ fn only_the_first_run_of_a_batch_allocates() {
     };
     let settings = Settings { threads: NonZeroUsize::new(2), ..Settings::default() };
     let program = Program::new(&graph, (64, 96), &settings, &mut weights).unwrap();
-    let mut fill = |_: usize, mut picture: PictureMut<'_>| picture.rows().for_each(|row| row.fill(0.5));
+    let mut fill = |_: usize, mut picture: PictureMut<'_>| picture.each_row(|_, row| row.fill(0.5));
     let mut run =
         |batch| program.run(batch, &mut fill, |outputs| outputs.head(batch - 1, 2).plane(4).get(1, 2));
     let first = [run(1), run(2)];
