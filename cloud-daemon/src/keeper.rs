@@ -17,14 +17,22 @@ use crate::worker::Worker;
 pub struct Keeper {
     source: Arc<Source>,
     load: LoadOptions,
+    /// The most pictures of a batch.
+    batch: usize,
     admission: Arc<Admission>,
     worker: Worker,
 }
 
 impl Keeper {
-    /// Brings what is at `source` to `worker`.
-    pub fn new(source: Arc<Source>, load: LoadOptions, admission: Arc<Admission>, worker: Worker) -> Self {
-        Self { source, load, admission, worker }
+    /// Brings what is at `source` to `worker`, for batches of at most `batch` pictures.
+    pub fn new(
+        source: Arc<Source>,
+        load: LoadOptions,
+        batch: usize,
+        admission: Arc<Admission>,
+        worker: Worker,
+    ) -> Self {
+        Self { source, load, batch, admission, worker }
     }
 
     /// Fetches, loads and tries the model; then the worker has it. Returns which one it is.
@@ -34,9 +42,10 @@ impl Keeper {
     /// Why there is no model.
     pub async fn begin(&self) -> Result<Version, ModelError> {
         let file = self.source.fetch().await?;
-        let (path, load, admission) = (file.path, self.load.clone(), Arc::clone(&self.admission));
+        let (path, load, batch) = (file.path, self.load.clone(), self.batch);
+        let admission = Arc::clone(&self.admission);
         let model = spawn_blocking(move || {
-            let model = Model::load(&path, &load)?;
+            let model = Model::load(&path, &load, batch)?;
             model.warm_up(&admission).map(|()| model)
         });
         self.worker.install(model.await??).await?;
@@ -70,8 +79,8 @@ impl Keeper {
 
     /// Loads and tries the candidate beside the model in use, and has it take over.
     async fn replace(&self, candidate: &Candidate) -> Result<(), ModelError> {
-        let (path, load) = (candidate.path().to_owned(), self.load.clone());
-        let model = spawn_blocking(move || Model::load(&path, &load)).await??;
+        let (path, load, batch) = (candidate.path().to_owned(), self.load.clone(), self.batch);
+        let model = spawn_blocking(move || Model::load(&path, &load, batch)).await??;
         let (old, new) = (self.worker.model(), Arc::clone(&model.info));
         self.worker.install(model).await?;
         let changes = old.map(|old| old.changes(&new).join(", ")).unwrap_or_default();

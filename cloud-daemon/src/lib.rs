@@ -7,7 +7,8 @@
 //! 3. [`admission`] takes it in, or refuses it at once: too many waiting, or its deadline cannot be met.
 //! 4. [`decoding`] checks the size that the header names, then decodes, on a blocking thread
 //!    ([`detector::picture`]).
-//! 5. [`worker`], the one thread that runs the model, takes what is waiting as a batch and answers.
+//! 5. [`worker`], the one thread that runs the model, takes what is waiting as a batch, as far as that pays ([`batching`]),
+//!    and answers.
 //! 6. [`router`] writes the reply. Whatever is refused on the way is a [`refusal`]: an RFC 9457 problem.
 //!
 //! The model itself is brought by [`keeper`], from where it is to a loaded [`model`].
@@ -15,6 +16,7 @@
 //! Besides: [`options`] is the command line, [`metrics`] counts what `/metrics` shows.
 
 pub mod admission;
+pub mod batching;
 pub mod decoding;
 pub mod keeper;
 pub mod metrics;

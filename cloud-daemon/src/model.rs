@@ -13,6 +13,7 @@ use protocol::Detection;
 use protocol::infer::ModelInfo;
 
 use crate::admission::Admission;
+use crate::batching::BatchCosts;
 
 /// The verb of a model: the detections in each picture of a batch, or what went wrong.
 pub type Detect = Box<dyn Fn(&[RgbImage]) -> Result<Vec<Vec<Detection>>, String> + Send>;
@@ -21,6 +22,8 @@ pub type Detect = Box<dyn Fn(&[RgbImage]) -> Result<Vec<Vec<Detection>>, String>
 pub struct Model {
     /// What to tell callers of it.
     pub info: Arc<ModelInfo>,
+    /// What its batches cost.
+    pub costs: BatchCosts,
     /// Its verb.
     pub detect: Detect,
 }
@@ -64,23 +67,34 @@ impl From<LoadError> for ModelError {
 }
 
 impl Model {
-    /// Loads a model file and tries it.
+    /// Loads a model file, tries it, and measures what batches of up to `most` pictures cost, for about a second.
     ///
     /// # Errors
     ///
-    /// What [`Detector::load`] and [`Detector::check`] say.
-    pub fn load(path: &Path, options: &LoadOptions) -> Result<Self, ModelError> {
+    /// What [`Detector::load`] and [`Detector::check`] say, and if it fails on a blank picture.
+    pub fn load(path: &Path, options: &LoadOptions, most: usize) -> Result<Self, ModelError> {
         let detector = Detector::load(path, options)?;
         detector.check()?;
         let info = Arc::new(detector.info().clone());
+        let blanks = vec![blank(&info); most];
+        let costs = BatchCosts::measure(most, |pictures| {
+            let begun = Instant::now();
+            detector.detect(&blanks[..pictures]).map(|_| begun.elapsed())
+        });
+        let costs = costs.map_err(|error| ModelError::WarmUp(error.to_string()))?;
+        // What does not pay needs no memory.
+        detector.hold_memory_for(costs.size());
         tracing::info!(
             model = info.name,
             precision = %detector.precision(),
             instructions = detector.instruction_set().map_or("a GPU's", InstructionSet::name),
+            batch = costs.size(),
+            picture = %costs,
             "model loaded"
         );
         Ok(Self {
             info,
+            costs,
             detect: Box::new(move |batch| detector.detect(batch).map_err(|error| error.to_string())),
         })
     }
@@ -91,10 +105,9 @@ impl Model {
     ///
     /// [`ModelError::WarmUp`].
     pub fn warm_up(&self, admission: &Admission) -> Result<(), ModelError> {
-        let blank = RgbImage::new(self.info.input_width.max(1), self.info.input_height.max(1));
         let begun = Instant::now();
         admission.begin(1);
-        let result = self.run(&[blank]);
+        let result = self.run(&[blank(&self.info)]);
         admission.end(result.is_ok());
         result.map_err(ModelError::WarmUp)?;
         tracing::info!(
@@ -121,4 +134,9 @@ impl Model {
             Err(format!("{} results for {} pictures", found.len(), pictures.len()))
         }
     }
+}
+
+/// A picture without anything in it, of the size of the model's input.
+fn blank(info: &ModelInfo) -> RgbImage {
+    RgbImage::new(info.input_width.max(1), info.input_height.max(1))
 }

@@ -54,7 +54,7 @@ pub struct Settings {
     pub max_pixels: u64,
     /// How many pictures may wait for the model.
     pub queue: NonZeroUsize,
-    /// How many pictures the model takes at once.
+    /// The most pictures that the model takes at once.
     pub batch: NonZeroUsize,
 }
 
@@ -119,9 +119,10 @@ impl Server {
     pub async fn run(self, nudge: Arc<Notify>, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
         let settings = self.settings;
         let admission = Admission::new(settings.queue.get());
-        let worker = Worker::start(Arc::clone(&admission), settings.queue.get(), settings.batch.get())
+        let worker = Worker::start(Arc::clone(&admission), settings.queue.get())
             .map_err(|error| ServerError::Model(ModelError::Thread(error)))?;
-        let keeper = Keeper::new(settings.model, settings.load, Arc::clone(&admission), worker.clone());
+        let (model, load, batch) = (settings.model, settings.load, settings.batch.get());
+        let keeper = Keeper::new(model, load, batch, Arc::clone(&admission), worker.clone());
         let at_once = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let metrics = Arc::new(Metrics::default());
         let service = Service {

@@ -10,6 +10,7 @@ use protocol::infer::ModelInfo;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admission::{Admission, Ticket};
+use crate::batching::BatchCosts;
 use crate::decoding::Decoded;
 use crate::model::{Model, ModelError};
 use crate::refusal::Refusal;
@@ -52,15 +53,15 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts the thread, without a model. Batches are of at most `batch` pictures; at most `queue` wait.
+    /// Starts the thread, without a model. At most `queue` pictures wait.
     ///
     /// # Errors
     ///
     /// If the system gives no thread.
-    pub fn start(admission: Arc<Admission>, queue: usize, batch: usize) -> io::Result<Self> {
+    pub fn start(admission: Arc<Admission>, queue: usize) -> io::Result<Self> {
         let (work, waiting) = mpsc::channel(queue);
         let info = Arc::new(Mutex::new(None));
-        let thread = Thread { waiting, admission, batch, info: Arc::clone(&info) };
+        let thread = Thread { waiting, admission, info: Arc::clone(&info) };
         thread::Builder::new().name("model".into()).spawn(move || thread.run())?;
         Ok(Self { work, info })
     }
@@ -104,7 +105,6 @@ impl Worker {
 struct Thread {
     waiting: mpsc::Receiver<Work>,
     admission: Arc<Admission>,
-    batch: usize,
     info: Arc<Mutex<Option<Arc<ModelInfo>>>>,
 }
 
@@ -121,34 +121,38 @@ impl Thread {
                     // Whoever brought it may have been told to stop.
                     let _ = done.send(());
                 }
-                Work::Picture(first) => {
-                    let (jobs, after) = self.gather(first);
-                    next = after;
-                    match &model {
-                        Some(model) if !jobs.is_empty() => run_batch(model, jobs, &self.admission),
-                        Some(_) => {}
-                        // Pictures are taken in only when there is a model.
-                        None => jobs.into_iter().for_each(|job| answer(job.reply, Err(Refusal::NotReady))),
+                Work::Picture(first) => match &model {
+                    Some(model) => {
+                        let (jobs, after) = self.gather(first, &model.costs);
+                        next = after;
+                        if !jobs.is_empty() {
+                            run_batch(model, jobs, &self.admission);
+                        }
                     }
-                }
+                    // Pictures are taken in only when there is a model.
+                    None => answer(first.reply, Err(Refusal::NotReady)),
+                },
             }
             next = next.or_else(|| self.waiting.blocking_recv());
         }
     }
 
-    /// The batch that begins with `first`, of what waits and is still wanted, and what came after it, if that has
-    /// been looked at.
-    fn gather(&mut self, first: Job) -> (Vec<Job>, Option<Work>) {
-        let mut jobs = Vec::with_capacity(self.batch);
+    /// The batch that begins with `first`, of what waits and is still wanted, as far as that pays and makes nobody late; and
+    /// what came after it, if that has been looked at. It never waits for more to come.
+    fn gather(&mut self, first: Job, costs: &BatchCosts) -> (Vec<Job>, Option<Work>) {
+        let mut jobs: Vec<Job> = Vec::with_capacity(costs.size());
         let mut next = Some(Work::Picture(first));
         while let Some(work) = next {
             let Work::Picture(job) = work else { return (jobs, Some(work)) };
-            if job.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            let now = Instant::now();
+            if job.deadline.is_some_and(|deadline| deadline <= now) {
                 answer(job.reply, Err(Refusal::DeadlinePassed));
             } else if !job.reply.is_closed() {
                 jobs.push(job);
             }
-            next = if jobs.len() < self.batch { self.waiting.try_recv().ok() } else { None };
+            let deadlines = jobs.iter().filter_map(|job| job.deadline);
+            let fits = jobs.is_empty() || costs.fits(jobs.len(), deadlines, now);
+            next = if fits { self.waiting.try_recv().ok() } else { None };
         }
         (jobs, None)
     }

@@ -39,11 +39,22 @@ impl Decoder {
     ///
     /// `heads` are the raw outputs in the order of the metadata's heads, each of `anchors * (5 + classes)` channels.
     /// Values that are not finite never become detections.
+    #[cfg(test)]
     pub(crate) fn decode(&self, heads: &[Head<'_>], width: u32, height: u32) -> Vec<Detection> {
-        let metadata = &self.metadata;
-        let placement = Placement::new(metadata.family, metadata.input, width, height);
-        let mut of_class = vec![Vec::new(); metadata.classes.len()];
+        self.choose(self.candidates(heads, width, height))
+    }
+
+    /// Every box that is good enough, of a picture of the given size.
+    pub(crate) fn candidates(&self, heads: &[Head<'_>], width: u32, height: u32) -> Candidates {
+        let placement = Placement::new(self.metadata.family, self.metadata.input, width, height);
+        let mut of_class = vec![Vec::new(); self.metadata.classes.len()];
         self.each_box(heads, &placement, &mut |class, scored| of_class[class].push(scored));
+        Candidates { placement, of_class }
+    }
+
+    /// The best of those that overlap, grouped by class, best first within a class.
+    pub(crate) fn choose(&self, Candidates { placement, of_class }: Candidates) -> Vec<Detection> {
+        let metadata = &self.metadata;
         let mut detections = Vec::new();
         for (class_id, (class, scored)) in metadata.classes.iter().zip(of_class).enumerate() {
             let kept = nms::suppress(scored, metadata.iou_threshold, metadata.max_boxes);
@@ -107,6 +118,21 @@ impl Decoder {
                 }
             }
         }
+    }
+}
+
+/// Boxes of one picture that are good enough, overlaps and all.
+#[derive(Debug)]
+pub(crate) struct Candidates {
+    placement: Placement,
+    /// In index order.
+    of_class: Vec<Vec<Scored>>,
+}
+
+impl Candidates {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.of_class.iter().map(Vec::len).sum()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
 use image::RgbImage;
@@ -77,6 +78,19 @@ pub enum DetectError {
     Network(#[from] candle_core::Error),
 }
 
+/// Where the time of a batch goes, from pixels to detections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stages {
+    /// Scaling the pictures into the network's input.
+    pub scaling: Duration,
+    /// The network.
+    pub network: Duration,
+    /// From the network's outputs to boxes, and from those that overlap to the best.
+    pub boxes: Duration,
+    /// Boxes that reached the score threshold, of all pictures.
+    pub candidates: usize,
+}
+
 /// A model made ready: pictures in, detections out.
 ///
 /// Threads may share one detector; calls then also share its threads.
@@ -124,8 +138,17 @@ impl Detector {
     ///
     /// If a picture has no pixels, or the network fails on its device.
     pub fn detect(&self, images: &[RgbImage]) -> Result<Vec<Vec<Detection>>, DetectError> {
+        self.detect_timed(images).map(|(detections, _)| detections)
+    }
+
+    /// What [`Detector::detect`] does, and where its time goes.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn detect_timed(&self, images: &[RgbImage]) -> Result<(Vec<Vec<Detection>>, Stages), DetectError> {
         if images.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Default::default());
         }
         if let Some((index, image)) =
             images.iter().enumerate().find(|(_, image)| image.width() == 0 || image.height() == 0)
@@ -133,17 +156,27 @@ impl Detector {
             let (width, height) = image.dimensions();
             return Err(DetectError::EmptyPicture { index, width, height });
         }
+        let mut stages = Stages::default();
+        let begin = Instant::now();
         let mut fill = |index: usize, picture: PictureMut<'_>| {
-            letterbox::letterbox(self.decoder.family(), &images[index], picture)
+            let begin = Instant::now();
+            letterbox::letterbox(self.decoder.family(), &images[index], picture);
+            stages.scaling += begin.elapsed();
         };
-        let detections = self.network.run(images.len(), &mut fill, |outputs| {
+        let (detections, boxes, candidates) = self.network.run(images.len(), &mut fill, |outputs| {
+            let begin = Instant::now();
+            let mut candidates = 0;
             let of = |(index, image): (usize, &RgbImage)| {
                 let heads: Vec<_> = (0..self.decoder.heads()).map(|head| outputs.head(index, head)).collect();
-                self.decoder.decode(&heads, image.width(), image.height())
+                let found = self.decoder.candidates(&heads, image.width(), image.height());
+                candidates += found.count();
+                self.decoder.choose(found)
             };
-            images.iter().enumerate().map(of).collect()
+            let detections = images.iter().enumerate().map(of).collect();
+            (detections, begin.elapsed(), candidates)
         })?;
-        Ok(detections)
+        stages.network = begin.elapsed().saturating_sub(stages.scaling + boxes);
+        Ok((detections, Stages { boxes, candidates, ..stages }))
     }
 
     /// The network's raw outputs in the order of the model file's heads, usually from the finest to the coarsest, each
@@ -157,10 +190,10 @@ impl Detector {
         Ok(self.network.forward(pictures)?)
     }
 
-    /// What each layer takes on the processor: the median of `runs` runs; nothing on a GPU.
-    pub fn profile(&self, runs: usize) -> Option<Profile> {
+    /// What each layer takes for a batch of so many pictures on the processor: the median of `runs` runs; nothing on a GPU.
+    pub fn profile(&self, runs: usize, batch: usize) -> Option<Profile> {
         match &self.network {
-            Executor::Cpu(program) => Some(program.profile(runs)),
+            Executor::Cpu(program) => Some(program.profile(runs, batch)),
             Executor::Candle(_) => None,
         }
     }
@@ -189,6 +222,14 @@ impl Detector {
             letterbox::letterbox(self.decoder.family(), image, picture);
         };
         self.network.observe(&mut fill, see);
+    }
+
+    /// Gives back the memory for larger batches than of so many pictures, which came before, and holds what such a batch
+    /// needs; on a GPU nothing is held.
+    pub fn hold_memory_for(&self, batch: usize) {
+        if let Executor::Cpu(program) = &self.network {
+            program.hold_memory_for(batch);
+        }
     }
 
     /// The model's name, family, input size and classes.

@@ -169,7 +169,7 @@ mod precision;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-pub use detector::{CheckError, DetectError, Detector, DeviceKind, LoadOptions};
+pub use detector::{CheckError, DetectError, Detector, DeviceKind, LoadOptions, Stages};
 pub use executor::cpu::{InstructionSet, LayerTime, Profile, UnknownInstructionSet};
 pub use family::{Family, UnknownFamily};
 pub use memory::give_back_memory;

@@ -61,15 +61,8 @@ pub(crate) fn start_shaper(
     let run = ["run", "--detach", "--name=agent", "--net=host", "--pid=host", "--read-only"];
     // By these the shaper knows of a container before its program runs.
     let tasks = format!("{}:/run/containerd/io.containerd.runtime.v2.task:ro", docker.tasks().display());
-    let view = [
-        "--security-opt=apparmor=unconfined",
-        "--volume",
-        &socket,
-        "--volume",
-        &pins,
-        "--volume",
-        &tasks,
-    ];
+    let view =
+        ["--security-opt=apparmor=unconfined", "--volume", &socket, "--volume", &pins, "--volume", &tasks];
     docker.client(&[&run[..], &privileges, &view, options, &["sluice-shaper"], arguments].concat())?;
     Ok(())
 }

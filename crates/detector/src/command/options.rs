@@ -170,6 +170,15 @@ pub(super) struct BenchOptions {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub(super) warmup: u32,
 
+    /// Pictures that the model takes at once. Of several numbers all are timed, in turns; stages and layers are those of the
+    /// first.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1", value_parser = batch)]
+    pub(super) batch: Vec<usize>,
+
+    /// Lowest score of a detection, in place of the model file's.
+    #[arg(long, value_name = "0..1")]
+    pub(super) score_threshold: Option<f32>,
+
     /// Also times each layer, beside what the processor can do at most.
     #[arg(long)]
     pub(super) layers: bool,
@@ -298,6 +307,10 @@ fn input_shape(text: &str) -> Result<(usize, usize), &'static str> {
     sides.ok_or("write HEIGHT,WIDTH, for example 544,544")
 }
 
+fn batch(text: &str) -> Result<usize, &'static str> {
+    text.parse().ok().filter(|batch| (1..=64).contains(batch)).ok_or("write a number of 1 to 64")
+}
+
 fn device(text: &str) -> Result<DeviceKind, &'static str> {
     match text.split_once(':') {
         None if text == "cpu" => Some(DeviceKind::Cpu),
@@ -328,6 +341,7 @@ mod tests {
             &["evaluate", "--labels", "l", "--model", "m"],
             &["evaluate", "--labels", "l", "--detections", "d", "--model", "m"],
             &["bench", "--model", "m", "--runs", "0"],
+            &["bench", "--model", "m", "--batch", "1,65"],
             &["bench", "--model", "m", "--device", "tpu"],
             &["bench", "--model", "m", "--instruction-set", "mmx"],
             &["bench", "--model", "m", "--input-shape", "544"],
@@ -339,6 +353,7 @@ mod tests {
             &["image", "a.jpg", "b.png", "--model", "m", "--input-shape", "416, 736"][..],
             &["evaluate", "--labels", "l", "--detections", "d"],
             &["evaluate", "--labels", "l", "dir", "--model", "m", "--device", "cuda:1"],
+            &["bench", "--model", "m", "--batch", "1,2,64"],
         ] {
             Options::try_parse_from(["detect"].iter().chain(arguments)).unwrap();
         }

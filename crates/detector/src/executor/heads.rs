@@ -102,12 +102,24 @@ pub(crate) struct PictureMut<'a> {
     values: &'a mut [f32],
     row: usize,
     size: (usize, usize),
+    /// Where pixels are bytes, room for a row on its way.
+    bytes: Option<&'a mut ByteRow>,
 }
 
 impl<'a> PictureMut<'a> {
     /// A picture of the given height and width whose rows are `row` values apart.
     pub(crate) fn new(values: &'a mut [f32], row: usize, size: (usize, usize)) -> Self {
-        Self { values, row, size }
+        Self { values, row, size, bytes: None }
+    }
+
+    /// A picture whose pixels are bytes for red, green, blue and one of zero, in the room of a value.
+    pub(super) fn of_bytes(
+        values: &'a mut [f32],
+        row: usize,
+        size: (usize, usize),
+        bytes: &'a mut ByteRow,
+    ) -> Self {
+        Self { values, row, size, bytes: Some(bytes) }
     }
 
     /// Height and width in pixels.
@@ -115,9 +127,43 @@ impl<'a> PictureMut<'a> {
         self.size
     }
 
-    /// The pixels' values, row by row.
-    pub(crate) fn rows(&mut self) -> impl Iterator<Item = &mut [f32]> {
-        let width = 3 * self.size.1;
-        self.values.chunks_mut(self.row).take(self.size.0).map(move |row| &mut row[..width])
+    /// Has `write` write each row's values, of which it is given the number and the place.
+    pub(crate) fn each_row(&mut self, mut write: impl FnMut(usize, &mut [f32])) {
+        let (height, width) = self.size;
+        for (y, row) in self.values.chunks_mut(self.row).take(height).enumerate() {
+            match &mut self.bytes {
+                None => write(y, &mut row[..3 * width]),
+                Some(bytes) => {
+                    write(y, &mut bytes.numbers);
+                    bytes.store(&mut row[..width]);
+                }
+            }
+        }
+    }
+}
+
+/// A row of pixels on its way from numbers to bytes.
+#[derive(Debug, Default)]
+pub(super) struct ByteRow {
+    numbers: Vec<f32>,
+    bytes: Vec<u8>,
+}
+
+impl ByteRow {
+    /// For rows of so many pixels.
+    pub(super) fn new(width: usize) -> Self {
+        Self { numbers: vec![0.0; 3 * width], bytes: vec![0; 3 * width] }
+    }
+
+    /// The nearest bytes to 255 times the numbers.
+    fn store(&mut self, row: &mut [f32]) {
+        // 2^23, after which a whole number's lowest bits are those of the sum.
+        const WHOLE: f32 = 8_388_608.0;
+        for (byte, number) in self.bytes.iter_mut().zip(&self.numbers) {
+            *byte = (number.clamp(0.0, 1.0) * 255.0 + WHOLE).to_bits() as u8;
+        }
+        for (pixel, bytes) in row.iter_mut().zip(self.bytes.chunks_exact(3)) {
+            *pixel = f32::from_bits(u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], 0]));
+        }
     }
 }

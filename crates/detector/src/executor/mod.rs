@@ -10,6 +10,7 @@ mod tests;
 
 use candle_core::{Device, Result, Tensor};
 
+use heads::ByteRow;
 pub(crate) use heads::{Head, Outputs, PictureMut};
 
 use crate::graph::{ConvSpec, Graph, Size};

@@ -114,7 +114,7 @@ fn random_weights(random: &mut Random, graph: &Graph) -> Vec<Weights> {
 }
 
 fn picture(random: &mut Random, size: Size) -> Values {
-    let values: Vec<f64> = (0..3 * size.0 * size.1).map(|_| f64::from(random.next())).collect();
+    let values: Vec<f64> = (0..3 * size.0 * size.1).map(|_| f64::from(random.next().abs())).collect();
     Values { channels: 3, size, values }
 }
 
@@ -222,7 +222,7 @@ proptest! {
             weights.iter_mut().chain(bias).for_each(|value| *value = below(&mut random, 3) as f32 - 1.0);
         }
         let mut picture = picture(&mut random, size);
-        picture.values.iter_mut().for_each(|value| *value = (3.0 * *value).round());
+        picture.values.iter_mut().for_each(|value| *value = value.round());
         let pictures = [picture];
         let definition = Definition::of(&graph, &pictures, &weights);
         // A byte is a whole number, and 100 stands for 0.

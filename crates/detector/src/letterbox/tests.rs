@@ -126,6 +126,23 @@ fn darknet_scales_from_outermost_pixel_to_outermost_pixel() {
     assert!(planes.iter().all(|&value| value == 1.0));
 }
 
+/// A pixel of the scaled picture by itself, in the order of operations of each family's original.
+fn alone(family: Family, image: &RgbImage, column: &tap::Tap, row: &tap::Tap, channel: usize) -> f32 {
+    let across = |y: usize| {
+        let at = |x: usize| f32::from(image.get_pixel(x as u32, y as u32)[channel]);
+        at(column.first) * column.weights[0] + at(column.second) * column.weights[1]
+    };
+    let rows = [(across(row.first), row.weights[0]), (across(row.second), row.weights[1])];
+    let value = match family {
+        Family::Yolov5 | Family::Yolov8 => {
+            let [first, second] = rows.map(|(value, share)| (share as i32 * (value as i32 >> 4)) >> 16);
+            ((first + second + 2) >> 2) as f32
+        }
+        _ => rows[0].0 * rows[0].1 + rows[1].0 * rows[1].1,
+    };
+    value / 255.0
+}
+
 /// Bilinear interpolation straight from its definition, in `f64`.
 fn naive(image: &RgbImage, (width, height): (usize, usize), x: usize, y: usize, channel: usize) -> f64 {
     let position = |at: usize, target: usize, source: u32| {
@@ -144,8 +161,43 @@ fn naive(image: &RgbImage, (width, height): (usize, usize), x: usize, y: usize, 
     sum / 255.0
 }
 
+fn noise((width, height): (u32, u32), seed: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| {
+        let mixed =
+            (x.wrapping_mul(0x9e37_79b1) ^ y.wrapping_mul(0x85eb_ca77) ^ seed).wrapping_mul(0xc2b2_ae3d);
+        Rgb([mixed as u8, (mixed >> 8) as u8, (mixed >> 16) as u8])
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// To the bit: other engines' results are compared with ours.
+    #[test]
+    fn rows_at_once_are_pixels_alone(
+        family in proptest::sample::select(Family::ALL.to_vec()),
+        size in (1..90u32, 1..90u32),
+        input in (1..4usize, 1..4usize),
+        seed in any::<u32>(),
+    ) {
+        let image = noise(size, seed);
+        let (height, width) = (32 * input.0, 32 * input.1);
+        let mut pixels = vec![f32::NAN; 3 * height * width];
+        letterbox(family, &image, PictureMut::new(&mut pixels, 3 * width, (height, width)));
+        let scaled = scaled_size(family, size, height, width);
+        let (left, top) = (padding(width, scaled.0), padding(height, scaled.1));
+        let (columns, rows) = taps(family, size, scaled);
+        for (index, found) in pixels.iter().enumerate() {
+            let (y, x, channel) = (index / (3 * width), index / 3 % width, index % 3);
+            let row = y.checked_sub(top).and_then(|y| rows.get(y));
+            let column = x.checked_sub(left).and_then(|x| columns.get(x));
+            let expected = match (row, column) {
+                (Some(row), Some(column)) => alone(family, &image, column, row, channel),
+                _ => fill(family),
+            };
+            prop_assert_eq!(found.to_bits(), expected.to_bits(), "{} {} {}", x, y, channel);
+        }
+    }
 
     #[test]
     fn every_pixel_is_bilinear(
@@ -153,10 +205,7 @@ proptest! {
         input in (1..4usize, 1..4usize),
         seed in any::<u32>(),
     ) {
-        let image = RgbImage::from_fn(size.0, size.1, |x, y| {
-            let mixed = (x.wrapping_mul(0x9e37_79b1) ^ y.wrapping_mul(0x85eb_ca77) ^ seed).wrapping_mul(0xc2b2_ae3d);
-            Rgb([mixed as u8, (mixed >> 8) as u8, (mixed >> 16) as u8])
-        });
+        let image = noise(size, seed);
         let (height, width) = (32 * input.0, 32 * input.1);
         let mut planes = vec![0.0; 3 * height * width];
         planar(Family::Yolov3Resnet18, &image, height, width, &mut planes);

@@ -156,6 +156,23 @@ fn a_model_is_timed() {
     assert_eq!((&report["picture_height"], &report["picture_width"]), (&40.into(), &50.into()));
     let times = ["least_ms", "median_ms", "p90_ms", "most_ms"].map(|name| report[name].as_f64().unwrap());
     assert!(times.is_sorted(), "{times:?}");
+    let stages = &report["stages"];
+    assert!(stages["decoding_ms"].as_f64().is_some_and(|time| time > 0.0), "{stages}");
     let text = stdout(&with_model(path, &["bench", "--runs", "1", "--warmup", "1"]));
-    assert!(text.contains("picture  64x96\n") && text.contains(", 1 runs\n"), "{text}");
+    assert!(text.contains("picture   64x96\n") && text.contains(", 1 runs\n"), "{text}");
+    assert!(text.contains("of which  scaling") && !text.contains("decoding"), "{text}");
+}
+
+#[test]
+fn batches_are_compared() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let bench = ["bench", "--runs", "2", "--warmup", "0", "--batch", "3,1"];
+    let report = checked(&stdout(&with_model(path, &[&bench[..], &["--json"]].concat())), "detect-bench");
+    assert_eq!((&report["batch"], &report["stages"]["decoding_ms"]), (&3.into(), &serde_json::Value::Null));
+    let batches = report["batches"].as_array().unwrap();
+    assert_eq!(batches.iter().map(|times| times["batch"].as_u64().unwrap()).collect::<Vec<_>>(), [3, 1]);
+    assert_eq!(batches[0]["median_ms"], report["median_ms"]);
+    let text = stdout(&with_model(path, &bench));
+    assert!(text.contains("3 at once ") && text.contains("ms a picture"), "{text}");
 }

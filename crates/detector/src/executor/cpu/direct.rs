@@ -116,7 +116,7 @@ impl DirectConv {
     /// Values of each block of the input that a tap reads: its channels, or all taps of a row of the picture.
     pub(super) fn counts(geometry: &Geometry, picture: bool, input: &Region) -> Vec<u16> {
         if picture {
-            vec![3 * geometry.kernel as u16]
+            vec![(input.lanes * geometry.kernel) as u16]
         } else {
             counts(geometry.in_channels, input.lanes, input.storage.each())
         }

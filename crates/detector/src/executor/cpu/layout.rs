@@ -1,9 +1,9 @@
 //! How activations lie in memory.
 //!
 //! Channels come in blocks of as many as a vector has room for: the values of a block's pixels follow each other row by
-//! row, a vector each. A value is one channel, or two where channels are halves, or four where they are bytes. Around the pixels lies a border of zeros,
-//! wide enough for whatever reads them. Whatever completes a block meets weights of zero. The picture is the exception: its
-//! pixels are three values each.
+//! row, a vector each. A value is one channel, or two where channels are halves, or four where they are bytes. Around the
+//! pixels lies a border of zeros, wide enough for whatever reads them. Whatever completes a block meets weights of zero. The
+//! picture is the exception: its pixels are three values each, or one of three bytes and a zero.
 
 use super::memory::Shared;
 use super::quantization::Storage;

@@ -37,7 +37,7 @@ pub(crate) use plan::PlanError;
 pub use profile::{LayerTime, Profile};
 pub(crate) use quantization::{Arithmetic, QuantizedWeights};
 
-use super::{Head, Outputs, PictureMut, Weights};
+use super::{ByteRow, Head, Outputs, PictureMut, Weights};
 use crate::graph::{ConvSpec, Geometry, Graph, Size};
 use crate::precision::Precision;
 use choice::{Candidate, Method};
@@ -99,6 +99,8 @@ struct State {
     /// For the largest batch so far.
     arena: Aligned,
     scratch: Aligned,
+    /// For pictures of bytes.
+    row: ByteRow,
 }
 
 impl Program {
@@ -156,7 +158,11 @@ impl Program {
         let parameters = packed.into_iter().map(|(_, parameters)| parameters).collect();
         let scratch = Aligned::zeroed(plan.scratch * threads.count());
         let arena = Aligned::zeroed(plan.arena);
-        let state = Mutex::new(State { threads, arena, scratch });
+        let row = match plan.picture.storage {
+            Storage::Numbers | Storage::Halves => ByteRow::default(),
+            Storage::Bytes(_) => ByteRow::new(size.1),
+        };
+        let state = Mutex::new(State { threads, arena, scratch, row });
         Ok(Self { kernels, plan, convolutions: graph.convolutions().to_vec(), parameters, state })
     }
 
@@ -189,11 +195,9 @@ impl Program {
     ) -> T {
         // A panic leaves no state behind that matters: every run writes what it reads.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { threads, arena, scratch } = &mut *state;
-        if arena.len() < batch * self.plan.arena {
-            *arena = Aligned::zeroed(batch * self.plan.arena);
-        }
-        self.fill(batch, arena, fill);
+        let State { threads, arena, scratch, row } = &mut *state;
+        self.reserve(batch, arena);
+        self.fill(batch, arena, row, fill);
         self.compute(batch, threads, arena, scratch);
         read(&InArena { outputs: &self.plan.outputs, batch, arena: arena.values() })
     }
@@ -207,8 +211,8 @@ impl Program {
         see: &mut dyn FnMut(usize, &Head<'_>),
     ) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { threads, arena, scratch } = &mut *state;
-        self.fill(1, arena, fill);
+        let State { threads, arena, scratch, row } = &mut *state;
+        self.fill(1, arena, row, fill);
         for step in &self.plan.steps {
             self.step(step, &mut self.context(1, threads, arena, scratch));
             let (packing, region) = match step {
@@ -223,8 +227,32 @@ impl Program {
         }
     }
 
+    /// Holds memory for batches of so many pictures, no more and no less.
+    pub(crate) fn hold_memory_for(&self, batch: usize) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let values = (batch.max(1) * self.plan.arena).next_multiple_of(memory::LINE);
+        if state.arena.len() != values {
+            // The old one first.
+            state.arena = Aligned::default();
+            state.arena = Aligned::zeroed(values);
+        }
+    }
+
+    /// Makes the arena large enough for a batch.
+    fn reserve(&self, batch: usize, arena: &mut Aligned) {
+        if arena.len() < batch * self.plan.arena {
+            *arena = Aligned::zeroed(batch * self.plan.arena);
+        }
+    }
+
     /// Puts the pictures where the first layer reads them.
-    fn fill(&self, batch: usize, arena: &mut Aligned, fill: &mut dyn FnMut(usize, PictureMut<'_>)) {
+    fn fill(
+        &self,
+        batch: usize,
+        arena: &mut Aligned,
+        row: &mut ByteRow,
+        fill: &mut dyn FnMut(usize, PictureMut<'_>),
+    ) {
         let region = self.plan.picture;
         let (height, width) = region.size;
         for picture in 0..batch {
@@ -237,7 +265,11 @@ impl Program {
             }
             let first = start + region.pixel(0, 0);
             let values = &mut arena.values_mut()[first..start + region.block()];
-            fill(picture, PictureMut::new(values, region.row(), region.size));
+            let target = match region.storage {
+                Storage::Numbers | Storage::Halves => PictureMut::new(values, region.row(), region.size),
+                Storage::Bytes(_) => PictureMut::of_bytes(values, region.row(), region.size, row),
+            };
+            fill(picture, target);
         }
     }
 
@@ -377,13 +409,13 @@ impl CustomOp1 for Program {
         let planes = &storage.as_slice::<f32>()?[start..end];
         let mut fill = |picture: usize, mut pixels: PictureMut<'_>| {
             let planes = &planes[picture * 3 * height * width..];
-            for (y, row) in pixels.rows().enumerate() {
+            pixels.each_row(|y, row| {
                 for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
                     for (channel, value) in pixel.iter_mut().enumerate() {
                         *value = planes[(channel * height + y) * width + x];
                     }
                 }
-            }
+            });
         };
         let values = self.run(batch, &mut fill, |outputs| {
             let mut values = Vec::new();

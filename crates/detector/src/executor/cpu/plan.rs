@@ -248,7 +248,11 @@ impl Layers<'_> {
         }
         let template = |buffer: usize| {
             let (blocks, node) = self.buffers[buffer];
-            let lanes = if nodes[node].op == Op::Picture { 3 } else { self.kernels.lanes };
+            let lanes = match (&nodes[node].op, self.storages[node]) {
+                (Op::Picture, Storage::Numbers | Storage::Halves) => 3,
+                (Op::Picture, Storage::Bytes(_)) => 1,
+                _ => self.kernels.lanes,
+            };
             let mut region = Region {
                 offset: 0,
                 buffer: 0,

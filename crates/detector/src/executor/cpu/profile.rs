@@ -16,9 +16,9 @@ pub struct LayerTime {
     /// How it is computed: `direct`, `winograd 2`, `winograd 3` or `winograd 4` by the outputs of an axis of a tile, with
     /// `bf16` or `int8` behind it where it is not in single precision; `attention` or `move`.
     pub method: &'static str,
-    /// Multiplications and additions of the layer's definition for one picture.
+    /// Multiplications and additions of the layer's definition for the whole batch.
     pub flops: u64,
-    /// The median of several runs on one picture.
+    /// The median of several runs on the batch.
     pub time: Duration,
     /// Multiplications and additions a second of one thread that does nothing else, with numbers as the layer's.
     pub peak_flops: f64,
@@ -38,15 +38,16 @@ pub struct Profile {
 }
 
 impl Program {
-    /// Runs the network `runs` times on one picture and times each layer.
-    pub(crate) fn profile(&self, runs: usize) -> Profile {
+    /// Runs the network `runs` times on so many pictures and times each layer.
+    pub(crate) fn profile(&self, runs: usize, batch: usize) -> Profile {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { threads, arena, scratch } = &mut *state;
-        let mut fill = |_: usize, mut picture: PictureMut<'_>| picture.rows().for_each(|row| row.fill(0.5));
+        let State { threads, arena, scratch, row } = &mut *state;
+        self.reserve(batch, arena);
+        let mut fill = |_: usize, mut picture: PictureMut<'_>| picture.each_row(|_, row| row.fill(0.5));
         let mut times = vec![Vec::with_capacity(runs); self.plan.steps.len()];
         for _ in 0..runs {
-            self.fill(1, arena, &mut fill);
-            let mut context = self.context(1, threads, arena, scratch);
+            self.fill(batch, arena, row, &mut fill);
+            let mut context = self.context(batch, threads, arena, scratch);
             for (step, times) in self.plan.steps.iter().zip(&mut times) {
                 let begin = Instant::now();
                 self.step(step, &mut context);
@@ -64,7 +65,7 @@ impl Program {
             let time = times.get(times.len() / 2).copied().unwrap_or_default();
             let (name, method, flops) = self.describe(step);
             let peak_flops = peak_lower.filter(|_| self.is_lower(step)).unwrap_or(peak_flops);
-            LayerTime { name, method, flops, time, peak_flops }
+            LayerTime { name, method, flops: flops * batch as u64, time, peak_flops }
         });
         Profile { layers: layers.collect(), peak_flops, peak_lower, threads: threads.count() }
     }

@@ -66,8 +66,8 @@ impl Quantization {
     }
 }
 
-/// How each layer's output is stored: the picture, the network's outputs, what attention reads and makes, and what would
-/// make sums of bytes too large are numbers.
+/// How each layer's output is stored: the picture where others are halves, the network's outputs, what attention reads and
+/// makes, and what would make sums of bytes too large are numbers.
 ///
 /// Layers that share a place, or pass on what another made, are stored alike; as bytes they have the range of all of them
 /// together.
@@ -94,7 +94,7 @@ pub(super) fn storages(graph: &Graph, arithmetic: &Arithmetic) -> Vec<Storage> {
     let mut numbers = vec![false; nodes.len()];
     for (index, node) in nodes.iter().enumerate() {
         match node.op {
-            Op::Picture => numbers[group[index]] = true,
+            Op::Picture => numbers[group[index]] = matches!(arithmetic, Arithmetic::Halves),
             Op::Conv { convolution, input, .. }
                 if matches!(arithmetic, Arithmetic::Bytes(_))
                     && graph.convolutions()[convolution].geometry.depth() > MOST_BYTES =>
@@ -128,11 +128,13 @@ pub(super) fn storages(graph: &Graph, arithmetic: &Arithmetic) -> Vec<Storage> {
 fn together(graph: &Graph, ranges: &[[f32; 2]], group: &[usize]) -> Vec<[f32; 2]> {
     let mut together = vec![[0.0f32; 2]; group.len()];
     for (node, &group) in graph.nodes().iter().zip(group) {
-        if let Op::Conv { convolution, .. } = node.op {
-            let [least, most] = ranges[convolution];
-            let group = &mut together[group];
-            *group = [group[0].min(least), group[1].max(most)];
-        }
+        let [least, most] = match node.op {
+            Op::Picture => [0.0, 1.0],
+            Op::Conv { convolution, .. } => ranges[convolution],
+            _ => continue,
+        };
+        let group = &mut together[group];
+        *group = [group[0].min(least), group[1].max(most)];
     }
     together
 }

@@ -132,7 +132,7 @@ fn only_the_first_run_of_a_batch_allocates() {
     };
     let settings = Settings { threads: NonZeroUsize::new(2), ..Settings::default() };
     let program = Program::new(&graph, (64, 96), &settings, &mut weights).unwrap();
-    let mut fill = |_: usize, mut picture: PictureMut<'_>| picture.rows().for_each(|row| row.fill(0.5));
+    let mut fill = |_: usize, mut picture: PictureMut<'_>| picture.each_row(|_, row| row.fill(0.5));
     let mut run =
         |batch| program.run(batch, &mut fill, |outputs| outputs.head(batch - 1, 2).plane(4).get(1, 2));
     let first = [run(1), run(2)];

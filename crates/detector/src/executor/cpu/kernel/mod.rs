@@ -32,9 +32,9 @@ pub(super) enum Step {
     Block,
     /// Blocks of channels, at a stride of 2.
     TwoBlocks,
-    /// The picture's three channels, at a stride of 1.
+    /// The picture's three channels, which are one value where they are bytes, at a stride of 1.
     Rgb,
-    /// The picture's three channels, at a stride of 2.
+    /// The same at a stride of 2.
     TwoRgb,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Kernels {
     pub(super) direct: unsafe fn(Step, usize, usize, &Direct<'_>),
     /// The same where inputs and weights are halves; the picture is none.
     pub(super) direct_halves: unsafe fn(Step, usize, usize, &Direct<'_>),
-    /// The same where inputs and weights are bytes; the picture is none.
+    /// The same where inputs and weights are bytes.
     pub(super) direct_bytes: unsafe fn(Step, usize, usize, &Direct<'_>),
     /// A product of Winograd's convolution: its vectors (1 or 2) and its tiles.
     pub(super) product: unsafe fn(usize, usize, &Product),
@@ -134,7 +134,10 @@ macro_rules! kernels {
                         (Step::Block, _) => direct::direct::<D, 2, LANES>(pixels, a),
                         (Step::TwoBlocks, 1) => direct::direct::<D, 1, { 2 * LANES }>(pixels, a),
                         (Step::TwoBlocks, _) => direct::direct::<D, 2, { 2 * LANES }>(pixels, a),
-                        (Step::Rgb | Step::TwoRgb, _) => unreachable!("the picture is numbers"),
+                        (Step::Rgb, 1) => direct::direct::<D, 1, 1>(pixels, a),
+                        (Step::Rgb, _) => direct::direct::<D, 2, 1>(pixels, a),
+                        (Step::TwoRgb, 1) => direct::direct::<D, 1, 2>(pixels, a),
+                        (Step::TwoRgb, _) => direct::direct::<D, 2, 2>(pixels, a),
                     }
                 }
             }
