@@ -48,8 +48,8 @@ impl Candidate {
         let (each, at_points) = (self.input.each(), self.input.each_at_points());
         // Products that take no longer than one of numbers, by how many are made of a value.
         let at_once = |each: usize| match each {
-            2 if kernels.multiplies_halves => 2,
-            4 if kernels.multiplies_bytes => 4,
+            2 if kernels.halves.is_one_instruction => 2,
+            4 if kernels.bytes.is_one_instruction => 4,
             _ => 1,
         };
         let option = |method, products: usize, other: usize, packed: usize| Way {
@@ -65,7 +65,7 @@ impl Candidate {
             direct::packed_len(&self.geometry, each, kernels),
         )];
         // Bytes become halves only where these are fast.
-        let is_fast = each == at_points || kernels.multiplies_halves;
+        let is_fast = each == at_points || kernels.halves.is_one_instruction;
         if (self.picture, kernel, stride) == (false, 3, 1) && is_fast {
             let inputs = in_channels.next_multiple_of(kernels.lanes);
             for tile in TileSize::ALL {

@@ -6,7 +6,6 @@ use super::kernel::{Direct, Epilogue, Kernels, Step};
 use super::layout::{Region, counts};
 use super::memory::Aligned;
 use super::packing::{Parameters, packed};
-use super::quantization::Storage;
 use super::simd::pair;
 use super::threads::Threads;
 use crate::graph::Geometry;
@@ -143,17 +142,13 @@ impl DirectConv {
             (true, 1) => Step::Rgb,
             (true, _) => Step::TwoRgb,
         };
-        let kernel_of_tile = match input.storage {
-            Storage::Numbers => kernels.direct,
-            Storage::Halves => kernels.direct_halves,
-            Storage::Bytes(_) => kernels.direct_bytes,
-        };
+        let products = kernels.products(input.storage);
         let values: usize = self.counts.iter().map(|&count| usize::from(count)).sum();
         let group_weights = 2 * kernels.lanes * values * taps.0 * taps.1;
         // Where bytes fill a block, several groups do.
         let groups_a_block = (output.storage.each() / 2).max(1);
         let (height, width) = output.size;
-        let tiles = width.div_ceil(kernels.tile);
+        let tiles = width.div_ceil(products.tile);
         context.threads.run(plan.chunks * groups, &|task, _| {
             let (chunk, group) = if plan.rows_first {
                 (task / groups, task % groups)
@@ -190,7 +185,7 @@ impl DirectConv {
                         epilogue: self.epilogue,
                     };
                     // SAFETY: the tile lies in the output, its taps in the input and its border; no other task has it.
-                    unsafe { kernel_of_tile(step, vectors, end - x, &argument) };
+                    unsafe { (products.direct)(step, vectors, end - x, &argument) };
                 }
             }
             if group % groups_a_block == 0 {

@@ -378,7 +378,7 @@ fn quantized(
 
 /// Whether bytes are faster than numbers with the kernels of this instruction set, or by default the best.
 pub(crate) fn multiplies_bytes(instruction_set: Option<InstructionSet>) -> bool {
-    Kernels::chosen(instruction_set).is_some_and(|kernels| kernels.multiplies_bytes)
+    Kernels::chosen(instruction_set).is_some_and(|kernels| kernels.bytes.is_one_instruction)
 }
 
 /// Bytes for packed weights where nobody says how many: 2.3 times the plain ones, with which a network takes a few per cent

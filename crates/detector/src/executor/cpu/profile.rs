@@ -54,11 +54,11 @@ impl Program {
                 times.push(begin.elapsed());
             }
         }
-        let peak_flops = peak(self.kernels.peak);
+        let peak_flops = peak(self.kernels.numbers.peak);
         let peak_lower = match self.precision() {
             Precision::F32 => None,
-            Precision::Bf16 => Some(peak(self.kernels.peak_halves)),
-            Precision::Int8 => Some(peak(self.kernels.peak_bytes)),
+            Precision::Bf16 => Some(peak(self.kernels.halves.peak)),
+            Precision::Int8 => Some(peak(self.kernels.bytes.peak)),
         };
         let layers = self.plan.steps.iter().zip(times).map(|(step, mut times)| {
             times.sort_unstable();

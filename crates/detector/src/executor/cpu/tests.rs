@@ -64,8 +64,8 @@ pub(in crate::executor) fn programs_of(
     let mut available = Kernels::available();
     available.dedup_by_key(|kernels| {
         let is_one_instruction = match arithmetic {
-            Arithmetic::Single | Arithmetic::Halves => kernels.multiplies_halves,
-            Arithmetic::Bytes(_) => kernels.multiplies_bytes,
+            Arithmetic::Single | Arithmetic::Halves => kernels.halves.is_one_instruction,
+            Arithmetic::Bytes(_) => kernels.bytes.is_one_instruction,
         };
         (kernels.instruction_set, is_one_instruction)
     });

@@ -164,6 +164,14 @@ impl WinogradConv {
         self.vectors(kernels) * kernels.lanes / self.input.storage.each_at_points()
     }
 
+    /// Tiles of the largest register tile.
+    fn register_tile(&self, kernels: &Kernels) -> usize {
+        match self.input.storage {
+            Storage::Numbers => kernels.numbers.tile,
+            Storage::Halves | Storage::Bytes(_) => kernels.halves.tile,
+        }
+    }
+
     /// Values that a thread needs for itself.
     pub(super) fn scratch(&self, kernels: &Kernels) -> usize {
         let each = [Share::Apart, Share::Together].map(|share| self.most(share, kernels));
@@ -180,7 +188,7 @@ impl WinogradConv {
                 (INPUTS / input).min(PRODUCTS / product).max(1)
             }
         };
-        most.next_multiple_of(kernels.tile)
+        most.next_multiple_of(self.register_tile(kernels))
     }
 
     /// How threads share so many tiles.
@@ -336,10 +344,11 @@ impl Pass<'_> {
             Storage::Numbers => kernels.product,
             Storage::Halves | Storage::Bytes(_) => kernels.product_halves,
         };
+        let tile = conv.register_tile(kernels);
         // SAFETY: inputs, products and weights are as large as the layout and the packing made them.
         unsafe {
             let products = scratch.add(self.scratch.offset);
-            let runs = count.div_ceil(kernels.tile);
+            let runs = count.div_ceil(tile);
             for point in 0..conv.tile.points() {
                 for run in 0..runs {
                     let (first, end) = (count * run / runs, count * (run + 1) / runs);

@@ -100,7 +100,7 @@ macro_rules! tile {
 
 register_tiles!(tile);
 
-/// A tile of `pixels` in `1..=D::F::TILE`.
+/// A tile of `pixels` in `1..=D::TILE`.
 ///
 /// # Safety
 ///
@@ -108,5 +108,5 @@ register_tiles!(tile);
 #[inline(always)]
 pub(super) unsafe fn direct<D: Dot, const VECTORS: usize, const PIXEL: usize>(pixels: usize, a: &Direct<'_>) {
     // SAFETY: the caller's. Tiles above what the instruction set uses are left out of its code.
-    unsafe { by_tile!(pixels, D::F::TILE, (D, VECTORS, PIXEL), a) }
+    unsafe { by_tile!(pixels, D::TILE, (D, VECTORS, PIXEL), a) }
 }

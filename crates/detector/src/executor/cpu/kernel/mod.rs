@@ -19,6 +19,7 @@ pub(super) use product::Product;
 pub(super) use winograd::{Outputs, Tile, Tile2, Tile3, Tile4, weights};
 
 use super::instruction_set::InstructionSet;
+use super::quantization::Storage;
 #[cfg(target_arch = "aarch64")]
 use super::simd::Neon;
 #[cfg(target_arch = "x86_64")]
@@ -38,27 +39,30 @@ pub(super) enum Step {
     TwoRgb,
 }
 
+impl Step {
+    fn is_in_picture(self) -> bool {
+        matches!(self, Self::Rgb | Self::TwoRgb)
+    }
+
+    fn is_two(self) -> bool {
+        matches!(self, Self::TwoBlocks | Self::TwoRgb)
+    }
+}
+
 /// The inner loops of one instruction set.
 ///
 /// All are unsafe: they need the instruction set, and memory behind every pointer as their arguments describe it.
 #[derive(Debug)]
 pub(super) struct Kernels {
     pub(super) instruction_set: InstructionSet,
-    /// Whether the instruction set has one for sums of products of halves.
-    pub(super) multiplies_halves: bool,
-    /// Whether the instruction set has one for sums of products of bytes: then bytes are faster than numbers.
-    pub(super) multiplies_bytes: bool,
     /// Values of a pixel in a block, and channels of a vector.
     pub(super) lanes: usize,
-    /// The largest register tile.
-    pub(super) tile: usize,
-    /// A register tile of a convolution: its step, its vectors (1 or 2) and its pixels.
-    pub(super) direct: unsafe fn(Step, usize, usize, &Direct<'_>),
-    /// The same where inputs and weights are halves; the picture is none.
-    pub(super) direct_halves: unsafe fn(Step, usize, usize, &Direct<'_>),
-    /// The same where inputs and weights are bytes.
-    pub(super) direct_bytes: unsafe fn(Step, usize, usize, &Direct<'_>),
-    /// A product of Winograd's convolution: its vectors (1 or 2) and its tiles.
+    pub(super) numbers: Products,
+    /// The picture is no halves.
+    pub(super) halves: Products,
+    pub(super) bytes: Products,
+    /// A product of Winograd's convolution: its vectors (1 or 2) and its tiles, no more than the largest register tile has
+    /// pixels.
     pub(super) product: unsafe fn(usize, usize, &Product),
     /// The same where inputs and weights are halves.
     pub(super) product_halves: unsafe fn(usize, usize, &Product),
@@ -68,12 +72,19 @@ pub(super) struct Kernels {
     pub(super) max_pool_halves: unsafe fn(&MaxPool),
     pub(super) max_pool_bytes: unsafe fn(&MaxPool),
     pub(super) attention: unsafe fn(&Attention),
+}
+
+/// Loops over products of one kind of values.
+#[derive(Debug)]
+pub(super) struct Products {
+    /// Whether the instruction set has one for their sums: then what is smaller is faster.
+    pub(super) is_one_instruction: bool,
+    /// The largest register tile.
+    pub(super) tile: usize,
+    /// A register tile of a convolution: its step, its vectors (1 or 2) and its pixels.
+    pub(super) direct: unsafe fn(Step, usize, usize, &Direct<'_>),
     /// So many rounds of multiplications and additions in registers, and how many those were.
     pub(super) peak: unsafe fn(usize) -> usize,
-    /// The same with halves.
-    pub(super) peak_halves: unsafe fn(usize) -> usize,
-    /// The same with bytes.
-    pub(super) peak_bytes: unsafe fn(usize) -> usize,
 }
 
 /// The transforms of one size of tile.
@@ -88,56 +99,70 @@ pub(super) struct Transforms {
     pub(super) outputs: unsafe fn(&Outputs),
 }
 
-macro_rules! kernels {
-    ($table:ident, $module:ident, $set:ident, $simd:ty, $halves:ty, $bytes:ty $(, #[$feature:meta])?) => {
+const fn products<D: Dot>(
+    direct: unsafe fn(Step, usize, usize, &Direct<'_>),
+    peak: unsafe fn(usize) -> usize,
+) -> Products {
+    Products { is_one_instruction: D::IS_ONE_INSTRUCTION, tile: D::TILE, direct, peak }
+}
+
+/// A register tile at a stride of 1, whose pixels are `ONE` values apart, or 2, with `TWO`.
+///
+/// # Safety
+///
+/// As [`Dot`], for everything that `a` points to.
+#[inline(always)]
+unsafe fn direct<D: Dot, const ONE: usize, const TWO: usize>(
+    is_two: bool,
+    vectors: usize,
+    pixels: usize,
+    a: &Direct<'_>,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        match (is_two, vectors) {
+            (false, 1) => direct::direct::<D, 1, ONE>(pixels, a),
+            (false, _) => direct::direct::<D, 2, ONE>(pixels, a),
+            (true, 1) => direct::direct::<D, 1, TWO>(pixels, a),
+            (true, _) => direct::direct::<D, 2, TWO>(pixels, a),
+        }
+    }
+}
+
+/// A product of Winograd's convolution.
+///
+/// # Safety
+///
+/// As [`Dot`], for everything that `a` points to.
+#[inline(always)]
+unsafe fn product<D: Dot>(vectors: usize, tiles: usize, a: &Product) {
+    // SAFETY: the caller's.
+    unsafe {
+        match vectors {
+            1 => product::product::<D, 1>(tiles, a),
+            _ => product::product::<D, 2>(tiles, a),
+        }
+    }
+}
+
+/// The module of an instruction set's loops over numbers, and of those that make numbers of what is stored.
+macro_rules! numbers {
+    ($module:ident, $simd:ty $(, #[$feature:meta])?) => {
         mod $module {
             use super::*;
 
+            const LANES: usize = <$simd>::LANES;
+
+            pub(super) const PRODUCTS: Products = products::<Numbers<$simd>>(direct, peak);
+
             $(#[$feature])?
-            pub(super) unsafe fn direct(step: Step, vectors: usize, pixels: usize, a: &Direct<'_>) {
-                const LANES: usize = <$simd>::LANES;
+            unsafe fn direct(step: Step, vectors: usize, pixels: usize, a: &Direct<'_>) {
                 // SAFETY: the caller's.
                 unsafe {
-                    match (step, vectors) {
-                        (Step::Block, 1) => direct::direct::<Numbers<$simd>, 1, LANES>(pixels, a),
-                        (Step::Block, _) => direct::direct::<Numbers<$simd>, 2, LANES>(pixels, a),
-                        (Step::TwoBlocks, 1) => direct::direct::<Numbers<$simd>, 1, { 2 * LANES }>(pixels, a),
-                        (Step::TwoBlocks, _) => direct::direct::<Numbers<$simd>, 2, { 2 * LANES }>(pixels, a),
-                        (Step::Rgb, 1) => direct::direct::<Numbers<$simd>, 1, 3>(pixels, a),
-                        (Step::Rgb, _) => direct::direct::<Numbers<$simd>, 2, 3>(pixels, a),
-                        (Step::TwoRgb, 1) => direct::direct::<Numbers<$simd>, 1, 6>(pixels, a),
-                        (Step::TwoRgb, _) => direct::direct::<Numbers<$simd>, 2, 6>(pixels, a),
-                    }
-                }
-            }
-
-            $(#[$feature])?
-            pub(super) unsafe fn direct_halves(step: Step, vectors: usize, pixels: usize, a: &Direct<'_>) {
-                // SAFETY: the caller's.
-                unsafe { stored::<$halves>(step, vectors, pixels, a) }
-            }
-
-            $(#[$feature])?
-            pub(super) unsafe fn direct_bytes(step: Step, vectors: usize, pixels: usize, a: &Direct<'_>) {
-                // SAFETY: the caller's.
-                unsafe { stored::<$bytes>(step, vectors, pixels, a) }
-            }
-
-            /// A register tile of values that are no numbers.
-            #[inline(always)]
-            unsafe fn stored<D: Dot>(step: Step, vectors: usize, pixels: usize, a: &Direct<'_>) {
-                const LANES: usize = <$simd>::LANES;
-                // SAFETY: the caller's.
-                unsafe {
-                    match (step, vectors) {
-                        (Step::Block, 1) => direct::direct::<D, 1, LANES>(pixels, a),
-                        (Step::Block, _) => direct::direct::<D, 2, LANES>(pixels, a),
-                        (Step::TwoBlocks, 1) => direct::direct::<D, 1, { 2 * LANES }>(pixels, a),
-                        (Step::TwoBlocks, _) => direct::direct::<D, 2, { 2 * LANES }>(pixels, a),
-                        (Step::Rgb, 1) => direct::direct::<D, 1, 1>(pixels, a),
-                        (Step::Rgb, _) => direct::direct::<D, 2, 1>(pixels, a),
-                        (Step::TwoRgb, 1) => direct::direct::<D, 1, 2>(pixels, a),
-                        (Step::TwoRgb, _) => direct::direct::<D, 2, 2>(pixels, a),
+                    if step.is_in_picture() {
+                        super::direct::<Numbers<$simd>, 3, 6>(step.is_two(), vectors, pixels, a);
+                    } else {
+                        super::direct::<Numbers<$simd>, LANES, { 2 * LANES }>(step.is_two(), vectors, pixels, a);
                     }
                 }
             }
@@ -145,27 +170,11 @@ macro_rules! kernels {
             $(#[$feature])?
             pub(super) unsafe fn product(vectors: usize, tiles: usize, a: &Product) {
                 // SAFETY: the caller's.
-                unsafe {
-                    match vectors {
-                        1 => product::product::<Numbers<$simd>, 1>(tiles, a),
-                        _ => product::product::<Numbers<$simd>, 2>(tiles, a),
-                    }
-                }
+                unsafe { super::product::<Numbers<$simd>>(vectors, tiles, a) }
             }
 
             $(#[$feature])?
-            pub(super) unsafe fn product_halves(vectors: usize, tiles: usize, a: &Product) {
-                // SAFETY: the caller's.
-                unsafe {
-                    match vectors {
-                        1 => product::product::<$halves, 1>(tiles, a),
-                        _ => product::product::<$halves, 2>(tiles, a),
-                    }
-                }
-            }
-
-            $(#[$feature])?
-            pub(super) unsafe fn inputs<T: Tile>(input: *const f32, row: usize, output: *mut f32, point: usize) {
+            unsafe fn inputs<T: Tile>(input: *const f32, row: usize, output: *mut f32, point: usize) {
                 // SAFETY: the caller's.
                 unsafe {
                     let load = |at| <$simd as Simd>::load(at);
@@ -174,12 +183,7 @@ macro_rules! kernels {
             }
 
             $(#[$feature])?
-            pub(super) unsafe fn inputs_halves<T: Tile>(
-                input: *const f32,
-                row: usize,
-                output: *mut f32,
-                point: usize,
-            ) {
+            unsafe fn inputs_halves<T: Tile>(input: *const f32, row: usize, output: *mut f32, point: usize) {
                 // SAFETY: the caller's.
                 unsafe {
                     let load = |at: *const f32| <$simd>::load_halves(at.cast());
@@ -188,7 +192,7 @@ macro_rules! kernels {
             }
 
             $(#[$feature])?
-            pub(super) unsafe fn inputs_bytes<T: Tile>(
+            unsafe fn inputs_bytes<T: Tile>(
                 input: *const f32,
                 row: usize,
                 output: *mut f32,
@@ -203,6 +207,12 @@ macro_rules! kernels {
                 }
             }
 
+            $(#[$feature])?
+            unsafe fn outputs<T: Tile>(a: &Outputs) {
+                // SAFETY: the caller's.
+                unsafe { winograd::outputs::<$simd, T>(a) }
+            }
+
             pub(super) const fn transforms<T: Tile>() -> Transforms {
                 Transforms {
                     inputs: inputs::<T>,
@@ -210,12 +220,6 @@ macro_rules! kernels {
                     inputs_bytes: inputs_bytes::<T>,
                     outputs: outputs::<T>,
                 }
-            }
-
-            $(#[$feature])?
-            pub(super) unsafe fn outputs<T: Tile>(a: &Outputs) {
-                // SAFETY: the caller's.
-                unsafe { winograd::outputs::<$simd, T>(a) }
             }
 
             $(#[$feature])?
@@ -233,7 +237,7 @@ macro_rules! kernels {
             $(#[$feature])?
             pub(super) unsafe fn max_pool_bytes(a: &MaxPool) {
                 // SAFETY: the caller's.
-                unsafe { pool::max_pool_bytes::<{ 4 * <$simd>::LANES }>(a) }
+                unsafe { pool::max_pool_bytes::<{ 4 * LANES }>(a) }
             }
 
             $(#[$feature])?
@@ -243,91 +247,153 @@ macro_rules! kernels {
             }
 
             $(#[$feature])?
-            pub(super) unsafe fn peak(rounds: usize) -> usize {
+            unsafe fn peak(rounds: usize) -> usize {
                 // SAFETY: the caller's.
                 unsafe { peak::peak::<Numbers<$simd>, 1>(rounds) }
             }
+        }
+    };
+}
+
+/// The module of an instruction set's loops over products of halves.
+macro_rules! halves {
+    ($module:ident, $dot:ty $(, #[$feature:meta])?) => {
+        mod $module {
+            use super::*;
+
+            const LANES: usize = <$dot as Dot>::F::LANES;
+
+            pub(super) const PRODUCTS: Products = products::<$dot>(direct, peak);
 
             $(#[$feature])?
-            pub(super) unsafe fn peak_halves(rounds: usize) -> usize {
+            unsafe fn direct(step: Step, vectors: usize, pixels: usize, a: &Direct<'_>) {
+                debug_assert!(!step.is_in_picture(), "the picture is no halves");
                 // SAFETY: the caller's.
-                unsafe { peak::peak::<$halves, 2>(rounds) }
+                unsafe { super::direct::<$dot, LANES, { 2 * LANES }>(step.is_two(), vectors, pixels, a) }
             }
 
             $(#[$feature])?
-            pub(super) unsafe fn peak_bytes(rounds: usize) -> usize {
+            pub(super) unsafe fn product(vectors: usize, tiles: usize, a: &Product) {
                 // SAFETY: the caller's.
-                unsafe { peak::peak::<$bytes, 4>(rounds) }
+                unsafe { super::product::<$dot>(vectors, tiles, a) }
+            }
+
+            $(#[$feature])?
+            unsafe fn peak(rounds: usize) -> usize {
+                // SAFETY: the caller's.
+                unsafe { peak::peak::<$dot, 2>(rounds) }
             }
         }
+    };
+}
 
+/// The module of an instruction set's loops over products of bytes.
+macro_rules! bytes {
+    ($module:ident, $dot:ty $(, #[$feature:meta])?) => {
+        mod $module {
+            use super::*;
+
+            const LANES: usize = <$dot as Dot>::F::LANES;
+
+            pub(super) const PRODUCTS: Products = products::<$dot>(direct, peak);
+
+            $(#[$feature])?
+            unsafe fn direct(step: Step, vectors: usize, pixels: usize, a: &Direct<'_>) {
+                // SAFETY: the caller's.
+                unsafe {
+                    if step.is_in_picture() {
+                        super::direct::<$dot, 1, 2>(step.is_two(), vectors, pixels, a);
+                    } else {
+                        super::direct::<$dot, LANES, { 2 * LANES }>(step.is_two(), vectors, pixels, a);
+                    }
+                }
+            }
+
+            $(#[$feature])?
+            unsafe fn peak(rounds: usize) -> usize {
+                // SAFETY: the caller's.
+                unsafe { peak::peak::<$dot, 4>(rounds) }
+            }
+        }
+    };
+}
+
+/// The kernels of an instruction set: the modules for numbers, halves and bytes.
+macro_rules! kernels {
+    ($table:ident, $set:ident, $simd:ty, $numbers:ident, $halves:ident, $bytes:ident) => {
         static $table: Kernels = Kernels {
             instruction_set: InstructionSet::$set,
-            multiplies_halves: <$halves as Dot>::IS_ONE_INSTRUCTION,
-            multiplies_bytes: <$bytes as Dot>::IS_ONE_INSTRUCTION,
             lanes: <$simd>::LANES,
-            tile: <$simd>::TILE,
-            direct: $module::direct,
-            direct_halves: $module::direct_halves,
-            direct_bytes: $module::direct_bytes,
-            product: $module::product,
-            product_halves: $module::product_halves,
+            numbers: $numbers::PRODUCTS,
+            halves: $halves::PRODUCTS,
+            bytes: $bytes::PRODUCTS,
+            product: $numbers::product,
+            product_halves: $halves::product,
             transforms: [
-                $module::transforms::<Tile2>(),
-                $module::transforms::<Tile3>(),
-                $module::transforms::<Tile4>(),
+                $numbers::transforms::<Tile2>(),
+                $numbers::transforms::<Tile3>(),
+                $numbers::transforms::<Tile4>(),
             ],
-            max_pool: $module::max_pool,
-            max_pool_halves: $module::max_pool_halves,
-            max_pool_bytes: $module::max_pool_bytes,
-            attention: $module::attention,
-            peak: $module::peak,
-            peak_halves: $module::peak_halves,
-            peak_bytes: $module::peak_bytes,
+            max_pool: $numbers::max_pool,
+            max_pool_halves: $numbers::max_pool_halves,
+            max_pool_bytes: $numbers::max_pool_bytes,
+            attention: $numbers::attention,
         };
     };
 }
 
 #[cfg(target_arch = "x86_64")]
-kernels!(
-    AVX512_BF16,
-    avx512_bf16,
-    Avx512,
-    Avx512,
-    Avx512Bf16,
-    Avx512Vnni,
-    #[target_feature(enable = "avx512f,avx512bf16,avx512vnni,fma")]
-);
+numbers!(avx512, Avx512, #[target_feature(enable = "avx512f,fma")]);
 #[cfg(target_arch = "x86_64")]
-kernels!(
-    AVX512_VNNI,
-    avx512_vnni,
-    Avx512,
-    Avx512,
-    Halves<Avx512>,
-    Avx512Vnni,
-    #[target_feature(enable = "avx512f,avx512vnni,fma")]
-);
+halves!(avx512_halves, Halves<Avx512>, #[target_feature(enable = "avx512f,fma")]);
 #[cfg(target_arch = "x86_64")]
-kernels!(
-    AVX512,
-    avx512,
-    Avx512,
-    Avx512,
-    Halves<Avx512>,
-    Avx512,
-    #[target_feature(enable = "avx512f,fma")]
-);
+halves!(avx512_bf16, Avx512Bf16, #[target_feature(enable = "avx512f,avx512bf16,fma")]);
 #[cfg(target_arch = "x86_64")]
-kernels!(AVX2, avx2, Avx2, Avx2, Halves<Avx2>, Avx2, #[target_feature(enable = "avx2,fma")]);
+bytes!(avx512_bytes, Avx512, #[target_feature(enable = "avx512f,fma")]);
+#[cfg(target_arch = "x86_64")]
+bytes!(avx512_vnni, Avx512Vnni, #[target_feature(enable = "avx512f,avx512vnni,fma")]);
+#[cfg(target_arch = "x86_64")]
+numbers!(avx2, Avx2, #[target_feature(enable = "avx2,fma")]);
+#[cfg(target_arch = "x86_64")]
+halves!(avx2_halves, Halves<Avx2>, #[target_feature(enable = "avx2,fma")]);
+#[cfg(target_arch = "x86_64")]
+bytes!(avx2_bytes, Avx2, #[target_feature(enable = "avx2,fma")]);
+#[cfg(target_arch = "x86_64")]
+kernels!(AVX512_BF16, Avx512, Avx512, avx512, avx512_bf16, avx512_vnni);
+#[cfg(target_arch = "x86_64")]
+kernels!(AVX512_VNNI, Avx512, Avx512, avx512, avx512_halves, avx512_vnni);
+#[cfg(target_arch = "x86_64")]
+kernels!(AVX512, Avx512, Avx512, avx512, avx512_halves, avx512_bytes);
+#[cfg(target_arch = "x86_64")]
+kernels!(AVX2, Avx2, Avx2, avx2, avx2_halves, avx2_bytes);
+
 #[cfg(target_arch = "aarch64")]
-kernels!(NEON, neon, Neon, Neon, Halves<Neon>, Neon);
-kernels!(PORTABLE, portable, Portable, Portable, Halves<Portable>, Portable);
+numbers!(neon, Neon);
+#[cfg(target_arch = "aarch64")]
+halves!(neon_halves, Halves<Neon>);
+#[cfg(target_arch = "aarch64")]
+bytes!(neon_bytes, Neon);
+#[cfg(target_arch = "aarch64")]
+kernels!(NEON, Neon, Neon, neon, neon_halves, neon_bytes);
+
+numbers!(portable, Portable);
+halves!(portable_halves, Halves<Portable>);
+bytes!(portable_bytes, Portable);
+kernels!(PORTABLE, Portable, Portable, portable, portable_halves, portable_bytes);
 
 impl Kernels {
     /// Vectors of a group of output channels where so many channels are left.
     pub(super) fn vectors(&self, channels: usize) -> usize {
         channels.div_ceil(self.lanes).min(2)
+    }
+
+    /// Those of values that are stored in such a way.
+    pub(super) fn products(&self, storage: Storage) -> &Products {
+        match storage {
+            Storage::Numbers => &self.numbers,
+            Storage::Halves => &self.halves,
+            Storage::Bytes(_) => &self.bytes,
+        }
     }
 
     /// The fastest kernels of an instruction set, or of all, that this processor can run.

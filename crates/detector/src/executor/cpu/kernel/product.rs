@@ -69,7 +69,7 @@ macro_rules! product {
 
 register_tiles!(product);
 
-/// `tiles` in `1..=S::TILE`, where `S` is the instruction set's [`Simd`]. Sums need no scales.
+/// `tiles` in `1..=D::TILE`. Sums need no scales.
 ///
 /// # Safety
 ///
@@ -77,5 +77,5 @@ register_tiles!(product);
 #[inline(always)]
 pub(super) unsafe fn product<D: Dot, const VECTORS: usize>(tiles: usize, a: &Product) {
     // SAFETY: the caller's. Products above what the instruction set uses are left out of its code.
-    unsafe { by_tile!(tiles, D::F::TILE, (D, VECTORS), a) }
+    unsafe { by_tile!(tiles, D::TILE, (D, VECTORS), a) }
 }

@@ -96,6 +96,9 @@ pub(super) trait Dot: Copy {
     type Term: Copy;
     /// Whether [`Dot::dot`] is.
     const IS_ONE_INSTRUCTION: bool;
+    /// Pixels that a register tile of two vectors a pixel may have without spilling: few where a product needs registers
+    /// of its own.
+    const TILE: usize = if Self::IS_ONE_INSTRUCTION { Self::F::TILE } else { 4 };
 
     unsafe fn zero() -> Self::Sum;
     /// A weight for each sum.
