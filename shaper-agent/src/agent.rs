@@ -283,6 +283,12 @@ impl<'a> Agent<'a> {
                     if self.conduct.exit_when_gone && was_there {
                         result = result.and(Err(AgentError::Gone(target.to_string())));
                     } else if was_there || self.conduct.wait {
+                        // Loading takes far longer than attaching: the target shall find it done.
+                        let loaded = load(ledger.kernel(), &held.settings);
+                        match loaded {
+                            Err(error) if self.conduct.go_on => tracing::error!("{target}: {error}"),
+                            loaded => result = result.and(loaded),
+                        }
                         let reason = error.to_string();
                         if held.missing.as_ref() != Some(&reason) {
                             self.reporter.gone(&target.to_string(), &reason);
@@ -443,6 +449,12 @@ impl Held {
         };
         !self.limits.is_empty() && self.limits.iter().all(there)
     }
+}
+
+/// Loads the programs for the directions that are limited.
+fn load(kernel: &Kernel, settings: &Settings) -> Result<(), AgentError> {
+    let wanted = Direction::ALL.into_iter().filter(|direction| settings.rate(*direction).is_some());
+    wanted.map(|direction| kernel.program(direction).map(drop)).collect()
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, AgentError> {

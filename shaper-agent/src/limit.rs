@@ -1,6 +1,6 @@
 //! A limit in force: one direction of one target's traffic.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use aya::programs::{CgroupAttachMode, links::FdLink};
 use nix::time::{ClockId, clock_gettime};
@@ -23,7 +23,7 @@ use crate::{
     plan::Plan,
     queue,
     record::{Owner, Place, Queue, Record},
-    report::interface,
+    report::{interface, unix_ms},
     site::Site,
     spec::{Direction, Hook, Mode, Settings, Target},
     target::CgroupPlace,
@@ -113,6 +113,7 @@ impl Limit {
             link.pin(kernel.pins().link(self.slot))
                 .map_err(|error| AgentError::Attach { place: site.describe(), cause: chain(&error) })?;
         }
+        self.record.since_unix_ms = unix_ms();
         if let Site::Interface(interface) = site {
             self.cap_packets(namespaces, interface, plan);
         }
@@ -429,8 +430,6 @@ fn record(wanted: Wanted<'_>, site: &Site, plan: &Plan, mode_reason: String, que
         queue,
         gso: None,
         owner: Owner::this(),
-        since_unix_ms: SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |time| time.as_millis().try_into().unwrap_or(u64::MAX)),
+        since_unix_ms: unix_ms(),
     }
 }

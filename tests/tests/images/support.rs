@@ -59,7 +59,7 @@ pub(crate) fn start_shaper(
     // SYS_ADMIN includes BPF and PERFMON, which this engine does not know.
     let privileges = ["--cap-drop=ALL", "--cap-add=NET_ADMIN", "--cap-add=SYS_ADMIN", "--cap-add=SYS_PTRACE"];
     let run = ["run", "--detach", "--name=agent", "--net=host", "--pid=host", "--read-only"];
-    // By these the shaper knows of a container before its program runs.
+    // By these the shaper knows of a container sooner than the engine tells of it.
     let tasks = format!("{}:/run/containerd/io.containerd.runtime.v2.task:ro", docker.tasks().display());
     let view =
         ["--security-opt=apparmor=unconfined", "--volume", &socket, "--volume", &pins, "--volume", &tasks];

@@ -49,6 +49,8 @@ pub struct Session {
     tracer: Option<Tracer>,
     counters: Counters,
     allowance: Allowance,
+    /// Whether everything has started.
+    begun: bool,
 }
 
 /// What a run measured.
@@ -111,6 +113,7 @@ impl Session {
             tracer: None,
             counters,
             allowance: Allowance::default(),
+            begun: false,
         };
         session.start(workspace, plan, interrupt)?;
         Ok(session)
@@ -146,6 +149,7 @@ impl Session {
         if let (Runtime::Docker, Some(shaper)) = (plan.runtime, &mut self.shaper) {
             self.allowance = starter.wait_for_limit(shaper, edge)?;
         }
+        self.begun = true;
         Ok(())
     }
 
@@ -281,6 +285,10 @@ impl Session {
 impl Drop for Session {
     /// After an error: every program is asked to end, so that the shaper takes its limit away itself.
     fn drop(&mut self) {
+        if !self.begun {
+            // It has nothing to lose yet; and a container that is being started does not hear that it should end.
+            self.edge = None;
+        }
         for part in
             [self.edge.take(), self.shaper.take(), self.relay.take(), self.cloud.take()].into_iter().flatten()
         {
