@@ -453,8 +453,8 @@ impl Held {
 
 /// Loads the programs for the directions that are limited.
 fn load(kernel: &Kernel, settings: &Settings) -> Result<(), AgentError> {
-    let wanted = Direction::ALL.into_iter().filter(|direction| settings.rate(*direction).is_some());
-    wanted.map(|direction| kernel.program(direction).map(drop)).collect()
+    let mut wanted = Direction::ALL.into_iter().filter(|direction| settings.rate(*direction).is_some());
+    wanted.try_for_each(|direction| kernel.program(direction).map(drop))
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, AgentError> {

@@ -70,7 +70,9 @@ pub(super) async fn ask(socket: &Path, name: &str) -> Answer {
 /// The name of the container `id`; none if the engine does not say, or not soon.
 pub(in super::super) async fn name(socket: &Path, id: &str) -> Option<String> {
     path_of(id)?;
-    let listed = timeout(SOON, list(socket, "id", id)).await.ok()?.ok()?.ok()?;
+    // {"id":["ID"]}, URL-encoded.
+    let filter = format!("&filters=%7B%22id%22%3A%5B%22{id}%22%5D%7D");
+    let listed = timeout(SOON, list(socket, &filter)).await.ok()?.ok()?.ok()?;
     let listed = listed.into_iter().find(|listed| listed.id == id)?;
     Some(listed.names.first()?.trim_start_matches('/').to_owned())
 }
@@ -95,18 +97,11 @@ fn absence(error: &io::Error) -> String {
 /// The containers that the name fits, or the engine's words.
 async fn candidates(socket: &Path, name: &str) -> Result<Result<Vec<Candidate>, String>, HttpError> {
     let Some(path) = path_of(name) else { return Ok(Ok(Vec::new())) };
-    let mut fitting = Vec::new();
-    for filter in ["name", "id"] {
-        let listed = match list(socket, filter, name).await? {
-            Ok(listed) => listed,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        for found in listed.into_iter().filter_map(|listed| listed.candidate(name)) {
-            if !fitting.iter().any(|known: &Found| known.0.id == found.0.id) {
-                fitting.push(found);
-            }
-        }
-    }
+    // The engine's own filters do not tell that the beginning of an id fits several.
+    let mut fitting: Vec<Found> = match list(socket, "").await? {
+        Ok(listed) => listed.into_iter().filter_map(|listed| listed.candidate(name)).collect(),
+        Err(refusal) => return Ok(Err(refusal)),
+    };
     let best = fitting.iter().map(|found| found.0.fit).min();
     fitting.retain(|found| Some(found.0.fit) == best);
     if let [Found(one, true)] = fitting.as_mut_slice() {
@@ -122,11 +117,9 @@ async fn candidates(socket: &Path, name: &str) -> Result<Result<Vec<Candidate>, 
     Ok(Ok(fitting.into_iter().map(|Found(candidate, _)| candidate).collect()))
 }
 
-/// The containers that a filter fits, running or not: those whose name or id has a part like `text`.
-async fn list(socket: &Path, filter: &str, text: &str) -> Result<Result<Vec<Listed>, String>, HttpError> {
-    // {"FILTER":["TEXT"]}, URL-encoded.
-    let path = format!("/containers/json?all=true&filters=%7B%22{filter}%22%3A%5B%22{text}%22%5D%7D");
-    let (status, body) = http::get(socket, &path).await?;
+/// All containers, running or not; or those that `filter` fits, which is the end of a query.
+async fn list(socket: &Path, filter: &str) -> Result<Result<Vec<Listed>, String>, HttpError> {
+    let (status, body) = http::get(socket, &format!("/containers/json?all=true{filter}")).await?;
     if status == StatusCode::OK {
         return Ok(parse(&body));
     }
