@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::{Ipv4Addr, TcpListener},
     path::Path,
     process::{Command, Stdio},
     time::Duration,
@@ -42,7 +43,10 @@ pub(crate) fn load(docker: &Docker, folder: &Path) -> Result<()> {
 /// The last lines of containers, for an error.
 pub(crate) fn logs(docker: &Docker, names: &[&str]) -> String {
     let of = |name: &&str| {
-        format!("{name}: {}", docker.client(&["logs", "--tail", "5", name]).unwrap_or_default())
+        let line = docker.line(&format!("logs --tail 5 {name} 2>&1"));
+        let output = Command::new("sh").args(["-c", &line]).stdin(Stdio::null()).output();
+        let said = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        format!("{name}: {}", said.unwrap_or_default())
     };
     names.iter().map(of).collect::<Vec<_>>().join("\n")
 }
@@ -59,10 +63,21 @@ pub(crate) fn start_shaper(
     // SYS_ADMIN includes BPF and PERFMON, which this engine does not know.
     let privileges = ["--cap-drop=ALL", "--cap-add=NET_ADMIN", "--cap-add=SYS_ADMIN", "--cap-add=SYS_PTRACE"];
     let run = ["run", "--detach", "--name=agent", "--net=host", "--pid=host", "--read-only"];
+    // On the host's network, tests that run side by side are each other's neighbours.
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+    let listen = format!("--env=SLUICE_LISTEN={free}");
     // By these the shaper knows of a container sooner than the engine tells of it.
     let tasks = format!("{}:/run/containerd/io.containerd.runtime.v2.task:ro", docker.tasks().display());
-    let view =
-        ["--security-opt=apparmor=unconfined", "--volume", &socket, "--volume", &pins, "--volume", &tasks];
+    let view = [
+        "--security-opt=apparmor=unconfined",
+        "--volume",
+        &socket,
+        "--volume",
+        &pins,
+        "--volume",
+        &tasks,
+        &listen,
+    ];
     docker.client(&[&run[..], &privileges, &view, options, &["sluice-shaper"], arguments].concat())?;
     Ok(())
 }
