@@ -11,7 +11,7 @@ use sluice_tests::{
 };
 
 use crate::{
-    support::{images, load, logs, promise, start_shaper, wait_for_shaper},
+    support::{images, load, logs, promise, start_shaper, wait_for_shaper, wait_until_it_waits},
     uploader::{RATE, Uploader},
 };
 
@@ -83,6 +83,7 @@ fn root_inside_sees_no_limit_and_cannot_lift_it() -> Result<()> {
     load(&docker, directory.path())?;
     let (held, free) = (Uploader::new(&docker, "held")?, Uploader::new(&docker, "free")?);
     start_shaper(&docker, &bpffs, &[], &["--wait", "--container", "held", "--rate", RATE])?;
+    wait_until_it_waits(&docker)?;
 
     for capabilities in [&[][..], &["--cap-add=NET_ADMIN", "--cap-add=NET_RAW"]] {
         println!("with {capabilities:?}");

@@ -19,7 +19,7 @@ use sluice_tests::{
 };
 
 use crate::{
-    support::{LONG, images, load, logs, start_shaper, status, wait_for_shaper},
+    support::{LONG, images, load, logs, start_shaper, status, wait_for_shaper, wait_until_it_waits},
     uploader::{RATE, Uploader},
 };
 
@@ -123,11 +123,6 @@ fn a_container_that_is_waited_for_is_limited_from_its_start() -> Result<()> {
     let docker = Docker::start("waiting", 8, Unified::AsIs)?;
     load(&docker, directory.path())?;
     let arguments = ["--wait", "--container", "later", "--rate", RATE];
-    let waits = || {
-        let waits = || docker.client(&["logs", "agent"]).is_ok_and(|log| log.contains("waiting for it"));
-        ensure!(eventually(LONG, waits), "it does not wait\n{}", logs(&docker, &["agent"]));
-        Ok(())
-    };
     let ends = || -> Result<()> {
         docker.client(&["kill", "--signal=INT", "agent"])?;
         let code = docker.client(&["wait", "agent"])?;
@@ -138,11 +133,11 @@ fn a_container_that_is_waited_for_is_limited_from_its_start() -> Result<()> {
     };
     // Ctrl-C while nothing has come yet.
     start_shaper(&docker, &bpffs, &[], &arguments)?;
-    waits()?;
+    wait_until_it_waits(&docker)?;
     ends()?;
 
     start_shaper(&docker, &bpffs, &[], &arguments)?;
-    waits()?;
+    wait_until_it_waits(&docker)?;
     let later = Uploader::new(&docker, "later")?;
     let tracer = Tracer::start(&docker.bridge())?;
     later.run(&[])?;

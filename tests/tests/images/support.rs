@@ -82,6 +82,13 @@ pub(crate) fn start_shaper(
     Ok(())
 }
 
+/// Waits until the shaper waits for its container, its programs loaded.
+pub(crate) fn wait_until_it_waits(docker: &Docker) -> Result<()> {
+    let waits = || docker.client(&["logs", "agent"]).is_ok_and(|log| log.contains("waiting for it"));
+    ensure!(eventually(LONG, waits), "it does not wait\n{}", logs(docker, &["agent"]));
+    Ok(())
+}
+
 /// Waits until the shaper holds what it is to hold.
 pub(crate) fn wait_for_shaper(docker: &Docker) -> Result<()> {
     let healthy = eventually(LONG, || docker.health("agent").is_ok_and(|health| health == "healthy"));
