@@ -68,6 +68,8 @@ pub enum Chore {
     },
     /// Make container images, and load them into the engine that answers here
     Images(Images),
+    /// Build the shaper and the detector for 64-bit Arm, and try them here by qemu-user
+    Arm64,
     /// Remove what a killed run-all left: processes, network links, namespace
     Clean,
     /// Run a command under another kernel, with this machine's files

@@ -1,5 +1,5 @@
 //! Every chore as `cargo xtask …`: run-all, test, setup, build-ebpf, bench, train-demo, render-demo, report, fuzz,
-//! clean, vm, images.
+//! clean, vm, images, arm64.
 //!
 //! This crate builds before any system package is there and drives the other programs as processes.
 //!
@@ -15,12 +15,14 @@
 //! - [`fuzz`]: strange input for parsers
 //! - [`vm`]: guest kernels
 //! - [`images`]: container images
+//! - [`arm64`]: programs for 64-bit Arm, tried by an emulator
 //! - [`demo`], [`train`]: how the demo clip and the demo pair are made
 //! - [`mod@bench`]: limits measured beside each other
 //! - [`packet_socket`], [`wire`]: packets as a link receives them, and their lengths on a wire
 //! - [`confine`]: how a started program lives and dies
 //! - [`rate`], [`clock`], [`statistics`], [`interrupt`], [`terminal`]: small things that the above share
 
+pub mod arm64;
 pub mod bench;
 pub mod cli;
 pub mod clock;

@@ -1,5 +1,5 @@
 //! Every chore as `cargo xtask …`: run-all, test, setup, build-ebpf, train-demo, render-demo, report, fuzz,
-//! clean, vm, images.
+//! clean, vm, images, arm64.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use clap::Parser;
 use xtask::cli::{Chore, Cli};
 use xtask::interrupt::Interrupted;
 use xtask::workspace::Workspace;
-use xtask::{bench, demo, fuzz, images, report, run, setup, steps, train, vm};
+use xtask::{arm64, bench, demo, fuzz, images, report, run, setup, steps, train, vm};
 
 fn main() -> ExitCode {
     match chore(Cli::parse().chore) {
@@ -36,6 +36,7 @@ fn chore(chore: Chore) -> Result<ExitCode> {
         Chore::Bench { what } => bench::bench(&what),
         Chore::Fuzz { target, seconds } => fuzz::fuzz(&Workspace::locate()?, target.as_deref(), seconds),
         Chore::Images(options) => images::images(&Workspace::locate()?, &options),
+        Chore::Arm64 => arm64::try_out(&Workspace::locate()?),
         Chore::Clean => run::clean(),
         Chore::Vm(chore) => return vm::chore(&chore),
     };

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::Uid;
 
 /// Debian's name of each package, and why it is needed.
-const PACKAGES: [(&str, &str); 22] = [
+const PACKAGES: [(&str, &str); 23] = [
     ("gcc", "links Rust programs and builds eBPF's linker"),
     ("g++", "builds libFuzzer, for fuzz"),
     ("libc6-dev", "headers and start files for the above"),
@@ -31,6 +31,7 @@ const PACKAGES: [(&str, &str); 22] = [
     ("docker.io", "Docker and containerd: containers to limit, for tests"),
     ("podman", "the same of another kind"),
     ("busybox-static", "the programs in these containers"),
+    ("qemu-user-static", "runs programs for boards, for tests"),
     ("ca-certificates", "the authorities that images verify web servers by"),
 ];
 

@@ -121,6 +121,7 @@ fn steps(workspace: &Workspace, quick: bool) -> Vec<Step<'_>> {
             }),
         ));
         steps.push(("fuzz", Box::new(|| chore(workspace, &["fuzz", "--seconds", FUZZ_SECONDS]))));
+        steps.push(("arm64", Box::new(|| chore(workspace, &["arm64"]))));
         steps.push(("end-to-end run", Box::new(|| end_to_end(workspace))));
     }
     steps

@@ -19,7 +19,7 @@ mod archive;
 pub mod dockerfile;
 mod elf;
 pub mod engine;
-mod programs;
+pub(crate) mod programs;
 mod recipe;
 mod sbom;
 mod system;

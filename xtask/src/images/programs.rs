@@ -39,7 +39,7 @@ pub(super) fn build(
     }
     let target = architecture.static_target();
     if !statics.is_empty() {
-        build_static(workspace, &statics, target)?;
+        build_static(workspace, &statics, target, &[])?;
     }
     Ok(recipes
         .iter()
@@ -51,12 +51,22 @@ pub(super) fn build(
 }
 
 /// Builds programs that need no library, with Rust's own linker, start files and C library, so that nothing of another
-/// processor has to be installed but Rust's target.
-fn build_static(workspace: &Workspace, packages: &[&str], target: &str) -> Result<()> {
+/// processor has to be installed but Rust's target. `settings` are variables that change cargo's profile.
+///
+/// # Errors
+///
+/// The target cannot be installed, or the build fails.
+pub(crate) fn build_static(
+    workspace: &Workspace,
+    packages: &[&str],
+    target: &str,
+    settings: &[(&str, &str)],
+) -> Result<()> {
     add_target(workspace, target)?;
     let mut command = workspace.cargo();
     let linker = format!("CARGO_TARGET_{}_LINKER", target.to_uppercase().replace('-', "_"));
     command.args(["build", "--release", "--target", target]).env(linker, "rust-lld");
+    command.envs(settings.iter().copied());
     for package in packages {
         command.args(["--package", package]);
     }
