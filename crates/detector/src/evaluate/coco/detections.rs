@@ -38,20 +38,22 @@ pub fn from_json(json: &[u8], dataset: &Dataset) -> Result<Vec<Vec<Detection>>, 
             .binary_search(&found.category_id)
             .map_err(|_| error(format!("category {} is not in the ground truth", found.category_id)))?;
         let [x, y, width, height] = found.bbox;
-        if ![x, y, width, height, found.score].iter().all(|value| value.is_finite()) {
-            return Err(error("its box and its score must be numbers".into()));
-        }
+        let score = found.score as f32;
         let bbox = BoundingBox {
             x_min: x as f32,
             y_min: y as f32,
             x_max: (x + width) as f32,
             y_max: (y + height) as f32,
         };
+        // What is finite in JSON need not be so in single precision.
+        if ![bbox.x_min, bbox.y_min, bbox.x_max, bbox.y_max, score].iter().all(|value| value.is_finite()) {
+            return Err(error("its box and its score must be numbers of single precision".into()));
+        }
         detections[image].push(Detection {
             class: dataset.classes[class].clone(),
             // There is a category for each.
             class_id: class as u32,
-            score: found.score as f32,
+            score,
             bbox,
         });
     }

@@ -51,3 +51,22 @@ fn a_file_that_is_not_there_is_named() {
     let error = Dataset::read("/nowhere/truth.json".as_ref()).unwrap_err();
     assert!(error.to_string().starts_with("ground truth /nowhere/truth.json: "), "{error}");
 }
+
+#[test]
+fn detections_beyond_single_precision_are_refused() {
+    let dataset = Dataset::from_json(FILE.as_bytes()).unwrap();
+    let read = |bbox: &str, score: &str| {
+        let list = format!(r#"[{{"image_id": 7, "category_id": 2, "bbox": {bbox}, "score": {score}}}]"#);
+        detections_from_json(list.as_bytes(), &dataset).map(|found| found[0].len())
+    };
+    assert_eq!(read("[1, 1, 9, 9]", "0.5").unwrap(), 1);
+    for (bbox, score) in [
+        ("[1, 1, 91e38, 9]", "0.5"),
+        ("[-1e39, 1, 9, 9]", "0.5"),
+        ("[1, 1, 9, 9]", "1e39"),
+        ("[1e308, 1, 1e308, 9]", "0"),
+    ] {
+        let error = read(bbox, score).unwrap_err().to_string();
+        assert!(error.contains("must be numbers of single precision"), "{error}");
+    }
+}
