@@ -125,6 +125,26 @@ fn tensor(pictures: &[Values]) -> Tensor {
     Tensor::from_vec(values, (pictures.len(), 3, size.0, size.1), &Device::Cpu).unwrap()
 }
 
+/// A random graph with its weights, and pictures for it.
+struct Case {
+    graph: Graph,
+    weights: Vec<Weights>,
+    size: Size,
+    pictures: Vec<Values>,
+}
+
+impl Case {
+    /// The same for the same numbers. Sides are given in quarters, so that they halve twice and layers meet.
+    fn random(seed: u64, layers: usize, quarters: Size, batch: usize) -> Self {
+        let mut random = Random(seed);
+        let graph = random_graph(&mut random, layers);
+        let weights = random_weights(&mut random, &graph);
+        let size = (4 * quarters.0, 4 * quarters.1);
+        let pictures = (0..batch).map(|_| picture(&mut random, size)).collect();
+        Self { graph, weights, size, pictures }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
@@ -136,12 +156,7 @@ proptest! {
         batch in 1..=3usize,
         threads in 1..=3usize,
     ) {
-        let mut random = Random(seed);
-        let graph = random_graph(&mut random, layers);
-        let weights = random_weights(&mut random, &graph);
-        // Sizes that halve twice, so that layers meet.
-        let size = (4 * quarters.0, 4 * quarters.1);
-        let pictures: Vec<Values> = (0..batch).map(|_| picture(&mut random, size)).collect();
+        let Case { graph, weights, size, pictures } = Case::random(seed, layers, quarters, batch);
         let definition = Definition::of(&graph, &pictures, &weights);
         for (name, program) in programs(&graph, size, threads, &weights) {
             definition.assert_same(&name, &program.forward(&tensor(&pictures)).unwrap());
@@ -161,11 +176,7 @@ proptest! {
         batch in 1..=3usize,
         threads in 1..=3usize,
     ) {
-        let mut random = Random(seed);
-        let graph = random_graph(&mut random, layers);
-        let weights = random_weights(&mut random, &graph);
-        let size = (4 * quarters.0, 4 * quarters.1);
-        let pictures: Vec<Values> = (0..batch).map(|_| picture(&mut random, size)).collect();
+        let Case { graph, weights, size, pictures } = Case::random(seed, layers, quarters, batch);
         let bytes = Arithmetic::Bytes(ranges(&graph, &pictures, &weights));
         for arithmetic in [bytes, Arithmetic::Halves] {
             let definition = Definition::rounded(&graph, &pictures, &weights, &arithmetic);
@@ -184,11 +195,7 @@ proptest! {
         threads in 1..=3usize,
         tile in 2..=4usize,
     ) {
-        let mut random = Random(seed);
-        let graph = random_graph(&mut random, layers);
-        let weights = random_weights(&mut random, &graph);
-        let size = (4 * quarters.0, 4 * quarters.1);
-        let pictures: Vec<Values> = (0..batch).map(|_| picture(&mut random, size)).collect();
+        let Case { graph, weights, size, pictures } = Case::random(seed, layers, quarters, batch);
         let definition = Definition::of(&graph, &pictures, &weights);
         for arithmetic in [Arithmetic::Bytes(ranges(&graph, &pictures, &weights)), Arithmetic::Halves] {
             for (name, program) in programs_of(&arithmetic, Some(tile), &graph, size, threads, &weights) {

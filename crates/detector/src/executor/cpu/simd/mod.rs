@@ -152,10 +152,6 @@ impl<S: Simd> Dot for Numbers<S> {
     }
 }
 
-/// Values between the weights that a loop over channels takes and those that it asks for: with two vectors of AVX-512, what
-/// it takes in the time that memory needs to answer.
-const AHEAD: usize = 512;
-
 impl<S: Simd> Stored<S> for Numbers<S> {
     const EACH: usize = 1;
 
@@ -232,6 +228,10 @@ pub(super) fn pair(halves: [f32; 2]) -> f32 {
     let [low, high] = halves.map(|half| u32::from(bf16::from_f32(half).to_bits()));
     f32::from_bits(if cfg!(target_endian = "little") { high << 16 | low } else { low << 16 | high })
 }
+
+/// Values between the weights that a loop over channels takes and those that it asks for: with two vectors of AVX-512, what
+/// it takes in the time that memory needs to answer.
+const AHEAD: usize = 512;
 
 /// Asks for the weights that a loop, which now takes `VECTORS` vectors of them for each channel, will take some channels
 /// later.
