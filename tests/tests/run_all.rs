@@ -15,6 +15,8 @@ use nix::{
 use sluice_tests::{eventually, program::Program};
 
 const LONG: Duration = Duration::from_secs(120);
+/// The first run builds the programs, with fewer features than the workspace's tests need.
+const BUILD: Duration = Duration::from_secs(900);
 const PARTS: [&str; 4] = ["cloud-daemon", "rtsp-relay", "shaper-agent", "edge-daemon"];
 
 /// What a run could leave on the machine.
@@ -57,7 +59,7 @@ fn run(directory: &Path) -> Result<Program> {
     let out = out.to_str().context("the test's own paths are UTF-8")?;
     let run =
         Program::start("xtask", &["run-all", "--duration", "90s", "--no-score", "--out", out], directory)?;
-    run.line(LONG, |line| line.contains("running: Ctrl-C"))?;
+    run.line(BUILD, |line| line.contains("running: Ctrl-C"))?;
     Ok(run)
 }
 
