@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use kernels::Storage;
+
 use super::choice::Method;
 use super::plan::Step;
-use super::quantization::Storage;
 use super::winograd::TileSize;
 use super::{PictureMut, PoisonError, Precision, Program, State};
 
