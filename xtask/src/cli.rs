@@ -68,7 +68,7 @@ pub enum Chore {
     },
     /// Make container images, and load them into the engine that answers here
     Images(Images),
-    /// Build the shaper and the detector for 64-bit Arm, and try them here by qemu-user
+    /// Build shaper, detector and edge daemon for 64-bit Arm, and try them here by qemu-user
     Arm64,
     /// Remove what a killed run-all left: processes, network links, namespace
     Clean,

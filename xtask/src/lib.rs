@@ -19,18 +19,23 @@
 //! - [`demo`], [`train`]: how the demo clip and the demo pair are made
 //! - [`mod@bench`]: limits measured beside each other
 //! - [`packet_socket`], [`wire`]: packets as a link receives them, and their lengths on a wire
-//! - [`confine`]: how a started program lives and dies
+//! - [`confine`], `tool`: how a started program lives and dies
+//! - `debian`: packages for kernels and images, fetched but not installed
+//! - `building`, `lock`: folders that are built once and read by many
 //! - [`rate`], [`clock`], [`statistics`], [`interrupt`], [`terminal`]: small things that the above share
 
 pub mod arm64;
 pub mod bench;
+mod building;
 pub mod cli;
 pub mod clock;
 pub mod confine;
+mod debian;
 pub mod demo;
 pub mod fuzz;
 pub mod images;
 pub mod interrupt;
+mod lock;
 pub mod machine;
 pub mod packages;
 pub mod packet_socket;
@@ -42,6 +47,7 @@ pub mod statistics;
 pub mod steps;
 pub mod summary;
 pub mod terminal;
+mod tool;
 pub mod train;
 pub mod vm;
 pub mod wire;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use xtask::cli::{Chore, Cli};
-use xtask::interrupt::Interrupted;
+use xtask::interrupt::{Interrupt, Interrupted};
 use xtask::workspace::Workspace;
 use xtask::{arm64, bench, demo, fuzz, images, report, run, setup, steps, train, vm};
 
@@ -35,7 +35,7 @@ fn chore(chore: Chore) -> Result<ExitCode> {
         Chore::Report { directory } => report::write(&directory),
         Chore::Bench { what } => bench::bench(&what),
         Chore::Fuzz { target, seconds } => fuzz::fuzz(&Workspace::locate()?, target.as_deref(), seconds),
-        Chore::Images(options) => images::images(&Workspace::locate()?, &options),
+        Chore::Images(options) => images::images(&Workspace::locate()?, &options, &Interrupt::register()?),
         Chore::Arm64 => arm64::try_out(&Workspace::locate()?),
         Chore::Clean => run::clean(),
         Chore::Vm(chore) => return vm::chore(&chore),

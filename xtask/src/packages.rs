@@ -34,6 +34,11 @@ const PACKAGES: [(&str, &str); 23] = [
     ("qemu-user-static", "runs programs for boards, for tests"),
     ("ca-certificates", "the authorities that images verify web servers by"),
 ];
+/// The same of what builds programs for boards on a machine that is none.
+const FOR_BOARDS: [(&str, &str); 2] = [
+    ("gcc-aarch64-linux-gnu", "links programs for 64-bit Arm, for images and tests"),
+    ("libc6-dev-arm64-cross", "headers and start files for them"),
+];
 
 /// How old apt's package lists may be before they are fetched anew.
 const STALE: Duration = Duration::from_secs(3 * 86_400);
@@ -56,11 +61,11 @@ pub fn install() -> Result<()> {
     }
     let missing = missing()?;
     if missing.is_empty() {
-        println!("packages: all {} are installed", PACKAGES.len());
+        println!("packages: all {} are installed", packages().count());
         return Ok(());
     }
     println!("packages: {} are missing", missing.len());
-    for (name, reason) in PACKAGES.iter().filter(|(name, _)| missing.contains(name)) {
+    for (name, reason) in packages().filter(|(name, _)| missing.contains(name)) {
         println!("  {name:34} {reason}");
     }
     let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
@@ -90,9 +95,15 @@ fn apt(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// The packages that this machine is to have.
+fn packages() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let is_board = cfg!(target_arch = "aarch64");
+    PACKAGES.into_iter().chain(FOR_BOARDS.into_iter().filter(move |_| !is_board))
+}
+
 /// Debian's names of the packages.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    PACKAGES.iter().map(|(name, _)| *name)
+    packages().map(|(name, _)| name)
 }
 
 /// The packages that dpkg does not list as installed.
@@ -136,7 +147,7 @@ fn other_system_has_all() -> bool {
 }
 
 fn list() -> String {
-    PACKAGES.iter().map(|(name, reason)| format!("    {name:34} {reason}")).collect::<Vec<_>>().join("\n")
+    packages().map(|(name, reason)| format!("    {name:34} {reason}")).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -37,6 +37,14 @@ impl Architecture {
         }
     }
 
+    /// Rust's target for programs that find their libraries as Debian's do.
+    pub fn target(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86_64-unknown-linux-gnu",
+            Self::Arm64 => "aarch64-unknown-linux-gnu",
+        }
+    }
+
     /// Rust's target for programs that need no library at all.
     pub fn static_target(self) -> &'static str {
         match self {

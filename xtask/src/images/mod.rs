@@ -8,6 +8,7 @@
 //! - `recipe`: what each image is made of
 //! - `programs`: building the programs
 //! - `system`, `elf`: libraries, plugins and the Debian packages that they belong to
+//! - `sysroot`: those of another processor than this machine's
 //! - `tree`, `tar`, `archive`: from files to one file that engines load
 //! - `sbom`: what is in an image
 //! - `engine`: handing images to an engine
@@ -22,6 +23,7 @@ pub mod engine;
 pub(crate) mod programs;
 mod recipe;
 mod sbom;
+mod sysroot;
 mod system;
 mod tar;
 mod tree;
@@ -37,6 +39,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 
 use crate::cli::{Images, Load};
+use crate::interrupt::Interrupt;
 use crate::machine;
 use crate::terminal::stage;
 use crate::workspace::Workspace;
@@ -44,6 +47,7 @@ use architecture::Architecture;
 use archive::Content;
 use recipe::{HOME, Linkage, RECIPES, Recipe};
 use sbom::Crate;
+use sysroot::Sysroot;
 use system::{Package, System};
 use tree::Tree;
 
@@ -51,8 +55,8 @@ use tree::Tree;
 ///
 /// # Errors
 ///
-/// A program cannot be built, a library is not there, or an image cannot be written or loaded.
-pub fn images(workspace: &Workspace, options: &Images) -> Result<()> {
+/// A program cannot be built, a library is not there, an image cannot be written or loaded, or the work is interrupted.
+pub fn images(workspace: &Workspace, options: &Images, interrupt: &Interrupt) -> Result<()> {
     if options.dockerfile {
         let path = workspace.root().join(dockerfile::PATH);
         return fs::write(&path, dockerfile::text())
@@ -66,19 +70,27 @@ pub fn images(workspace: &Workspace, options: &Images) -> Result<()> {
         }
     };
     stage("building");
+    let is_ours = Architecture::of_this_machine() == Some(architecture);
+    let is_dynamic =
+        options.binaries.is_some() || recipes.iter().any(|recipe| recipe.linkage == Linkage::Dynamic);
+    let sysroot =
+        (is_dynamic && !is_ours).then(|| Sysroot::make(workspace, architecture, interrupt)).transpose()?;
     let programs = match &options.binaries {
         Some(folder) => recipes.iter().map(|recipe| folder.join(recipe.package)).collect(),
-        None => programs::build(workspace, &recipes, architecture)?,
+        None => programs::build(workspace, &recipes, architecture, sysroot.as_ref())
+            .or_else(|error| interrupt.check().and(Err(error)))?,
     };
     stage("making images");
     let tags = options.tag.as_deref().map_or(vec!["latest", VERSION], |tag| vec![tag]);
-    let maker = Maker::new(workspace, architecture, options.binaries.is_some(), tags)?;
+    let root = sysroot.as_ref().map_or(Path::new("/"), Sysroot::root);
+    let maker = Maker::new(workspace, architecture, root, options.binaries.is_some(), tags)?;
     let out = match &options.out {
         Some(out) => std::path::absolute(out)?,
         None => workspace.target().join("images"),
     };
     let mut files = Vec::new();
     for (recipe, program) in recipes.iter().zip(&programs) {
+        interrupt.check()?;
         let image = maker.make(recipe, program)?;
         if let Some(folder) = &options.tree {
             let folder = folder.join(recipe.name);
@@ -97,25 +109,43 @@ pub fn images(workspace: &Workspace, options: &Images) -> Result<()> {
         println!("   {:14} {:>6.1} MB  {}", recipe.name, megabytes(image.archive.len()), path.display());
         files.push(path);
     }
-    load(&files, options.load)
+    load(&files, options.load, is_ours, interrupt)
 }
 
-fn load(files: &[PathBuf], load: Load) -> Result<()> {
+/// Builds the programs of `packages` with Debian's libraries for another processor, and gives their folder. `settings` are
+/// cargo's, as `--config` takes them.
+///
+/// # Errors
+///
+/// The libraries cannot be had, or the build fails.
+pub(crate) fn build_for(
+    workspace: &Workspace,
+    architecture: Architecture,
+    packages: &[&str],
+    settings: &[&str],
+    interrupt: &Interrupt,
+) -> Result<PathBuf> {
+    let sysroot = Sysroot::make(workspace, architecture, interrupt)?;
+    programs::build_dynamic(workspace, packages, &sysroot, settings)?;
+    Ok(workspace.target().join(architecture.target()).join("release"))
+}
+
+fn load(files: &[PathBuf], load: Load, is_ours: bool, interrupt: &Interrupt) -> Result<()> {
     let wanted = match load {
         Load::Never => false,
         Load::Always => true,
-        Load::Auto => !files.is_empty() && engine::answers(),
+        // Those of another processor would take the names of this machine's.
+        Load::Auto => !files.is_empty() && is_ours && engine::answers(),
     };
     if wanted {
         stage("loading");
         for file in files {
+            interrupt.check()?;
             engine::load(file)?;
         }
     } else if let (Load::Auto, [first, ..]) = (load, files) {
-        println!(
-            "no container engine answers here; `docker load --input {}` loads one elsewhere",
-            first.display()
-        );
+        let why = if is_ours { "no container engine answers here" } else { "they are not for this machine" };
+        println!("{why}; `docker load --input {}` loads one elsewhere", first.display());
     }
     Ok(())
 }
@@ -134,6 +164,8 @@ fn wanted(names: &[String]) -> Result<Vec<&'static Recipe>> {
 struct Maker<'a> {
     workspace: &'a Workspace,
     architecture: Architecture,
+    /// Where the system is that they are made of.
+    root: &'a Path,
     /// Programs that were given may need libraries whatever the recipe says.
     given: bool,
     /// Every image has a name with each of these.
@@ -155,6 +187,7 @@ impl<'a> Maker<'a> {
     fn new(
         workspace: &'a Workspace,
         architecture: Architecture,
+        root: &'a Path,
         given: bool,
         tags: Vec<&'a str>,
     ) -> Result<Self> {
@@ -165,6 +198,7 @@ impl<'a> Maker<'a> {
         Ok(Self {
             workspace,
             architecture,
+            root,
             given,
             tags,
             commit: machine::commit(workspace.root()),
@@ -179,7 +213,7 @@ impl<'a> Maker<'a> {
         base(&mut below, recipe);
         let mut packages = BTreeSet::new();
         let described = if is_dynamic {
-            let system = System::open(Path::new("/"), self.architecture)?;
+            let system = System::open(self.root, self.architecture)?;
             packages.extend(system.add_program(&mut below, recipe.package, &program)?);
             packages.extend(system.add_plugins(&mut below, recipe.plugins)?);
             if recipe.certificates {
@@ -219,9 +253,9 @@ impl<'a> Maker<'a> {
     }
 
     fn sbom(&self, recipe: &Recipe, packages: &[Package], is_dynamic: bool) -> Result<Vec<u8>> {
-        let target = (!is_dynamic).then(|| self.architecture.static_target());
+        let target = if is_dynamic { self.architecture.target() } else { self.architecture.static_target() };
         let crates = Crate::of(self.workspace, recipe.package, target)?;
-        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        let release = fs::read_to_string(self.root.join("usr/lib/os-release")).unwrap_or_default();
         let release = release.lines().find_map(|line| line.strip_prefix("VERSION_ID="));
         let release = release.map(|release| release.trim_matches('"'));
         let document =

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 
 use super::architecture::Architecture;
 use super::recipe::{Linkage, Recipe};
+use super::sysroot::Sysroot;
 use crate::workspace::Workspace;
 
-/// Builds the programs of `recipes` and says where each is.
+/// Builds the programs of `recipes` and says where each is; for another processor, with the libraries of `sysroot`.
 ///
 /// # Errors
 ///
@@ -19,6 +21,7 @@ pub(super) fn build(
     workspace: &Workspace,
     recipes: &[&Recipe],
     architecture: Architecture,
+    sysroot: Option<&Sysroot>,
 ) -> Result<Vec<PathBuf>> {
     let packages = |linkage: Linkage| {
         let of = recipes.iter().filter(move |recipe| recipe.linkage == linkage);
@@ -26,32 +29,44 @@ pub(super) fn build(
     };
     let (dynamic, statics) = (packages(Linkage::Dynamic), packages(Linkage::Static));
     if !dynamic.is_empty() {
-        if Architecture::of_this_machine() != Some(architecture) {
-            bail!(
-                "{} cannot be built for {} on this machine: their libraries are this machine's. Use a machine of that kind, or \
-                 `docker buildx build --platform linux/{}` with deploy/Dockerfile; --only shaper can be built here",
-                dynamic.join(", "),
-                architecture.name(),
-                architecture.name()
-            );
+        match sysroot {
+            Some(sysroot) => build_dynamic(workspace, &dynamic, sysroot, &[])?,
+            None => workspace.build_release(&dynamic)?,
         }
-        workspace.build_release(&dynamic)?;
     }
     let target = architecture.static_target();
     if !statics.is_empty() {
         build_static(workspace, &statics, target, &[])?;
     }
+    let folder = |target: &str| workspace.target().join(target).join("release");
     Ok(recipes
         .iter()
-        .map(|recipe| match recipe.linkage {
-            Linkage::Dynamic => workspace.binary(recipe.package),
-            Linkage::Static => workspace.target().join(target).join("release").join(recipe.package),
+        .map(|recipe| match (recipe.linkage, sysroot) {
+            (Linkage::Static, _) => folder(target).join(recipe.package),
+            (Linkage::Dynamic, Some(_)) => folder(architecture.target()).join(recipe.package),
+            (Linkage::Dynamic, None) => workspace.binary(recipe.package),
         })
         .collect())
 }
 
+/// Builds programs that are linked with the libraries of `sysroot`. `settings` are cargo's, as its `--config` takes them.
+///
+/// # Errors
+///
+/// The target cannot be installed, or the build fails.
+pub(super) fn build_dynamic(
+    workspace: &Workspace,
+    packages: &[&str],
+    sysroot: &Sysroot,
+    settings: &[&str],
+) -> Result<()> {
+    let mut command = workspace.cargo();
+    sysroot.prepare(&mut command);
+    build_for(workspace, command, packages, sysroot.architecture().target(), settings)
+}
+
 /// Builds programs that need no library, with Rust's own linker, start files and C library, so that nothing of another
-/// processor has to be installed but Rust's target. `settings` are variables that change cargo's profile.
+/// processor has to be installed but Rust's target. `settings` are cargo's, as its `--config` takes them.
 ///
 /// # Errors
 ///
@@ -60,17 +75,29 @@ pub(crate) fn build_static(
     workspace: &Workspace,
     packages: &[&str],
     target: &str,
-    settings: &[(&str, &str)],
+    settings: &[&str],
 ) -> Result<()> {
-    add_target(workspace, target)?;
     let mut command = workspace.cargo();
     let linker = format!("CARGO_TARGET_{}_LINKER", target.to_uppercase().replace('-', "_"));
-    command.args(["build", "--release", "--target", target]).env(linker, "rust-lld");
-    command.envs(settings.iter().copied());
+    command.env(linker, "rust-lld");
+    build_for(workspace, command, packages, target, settings)
+}
+
+/// Builds `packages` for `target` by `cargo`, which knows how to link for it.
+fn build_for(
+    workspace: &Workspace,
+    mut cargo: Command,
+    packages: &[&str],
+    target: &str,
+    settings: &[&str],
+) -> Result<()> {
+    add_target(workspace, target)?;
+    cargo.args(["build", "--release", "--target", target]);
+    cargo.args(settings.iter().flat_map(|setting| ["--config", setting]));
     for package in packages {
-        command.args(["--package", package]);
+        cargo.args(["--package", package]);
     }
-    let status = command.status().context("cannot run cargo")?;
+    let status = cargo.status().context("cannot run cargo")?;
     if !status.success() {
         bail!("the build for {target} failed: cargo's messages above say why");
     }
@@ -115,7 +142,7 @@ pub(super) fn stripped(path: &Path) -> Result<Vec<u8>> {
         let mut command = Command::new(&tool);
         command.arg("--strip-all");
         // llvm-objcopy takes both files as they are; strip names the second one.
-        if tool.ends_with("strip") {
+        if !tool.ends_with("rust-objcopy") {
             command.arg("-o").arg(to.path()).arg(path);
         } else {
             command.arg(path).arg(to.path());
@@ -127,9 +154,10 @@ pub(super) fn stripped(path: &Path) -> Result<Vec<u8>> {
     bail!("{} cannot be stripped: install binutils, or a Rust toolchain with rust-objcopy", path.display())
 }
 
-/// Programs that take debugging information away: Rust's own knows every processor, that of binutils this machine's.
+/// Programs that take debugging information away: Rust's own knows every processor, those of binutils one each.
 fn strippers() -> Vec<PathBuf> {
-    let mut tools = vec![PathBuf::from("strip")];
+    let others = Architecture::value_variants().iter().map(|other| format!("{}-strip", other.triplet()));
+    let mut tools: Vec<_> = std::iter::once("strip".to_owned()).chain(others).map(PathBuf::from).collect();
     let output = Command::new("rustc").args(["--print", "target-libdir"]).output();
     if let Ok(output) = output {
         let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());

@@ -18,6 +18,9 @@ pub(super) const BUILD_PACKAGES: [&str; 7] = [
     "pkg-config",
 ];
 
+/// GStreamer's libraries that programs are linked with, as the linker is told of them.
+pub(super) const LIBRARIES: [&str; 4] = ["gstreamer-1.0", "gstapp-1.0", "gstvideo-1.0", "gstrtspserver-1.0"];
+
 const BASE: &str = "gstreamer1.0-plugins-base";
 const GOOD: &str = "gstreamer1.0-plugins-good";
 const BAD: &str = "gstreamer1.0-plugins-bad";

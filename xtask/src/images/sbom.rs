@@ -29,13 +29,11 @@ impl Crate {
     /// # Errors
     ///
     /// cargo does not tell, or there is no `Cargo.lock`.
-    pub(super) fn of(workspace: &Workspace, package: &str, target: Option<&str>) -> Result<Vec<Self>> {
+    pub(super) fn of(workspace: &Workspace, package: &str, target: &str) -> Result<Vec<Self>> {
         let mut command = workspace.cargo();
         command.args(["tree", "--locked", "--edges", "normal,no-proc-macro", "--prefix", "none"]);
         command.args(["--format", "{p}\t{l}", "--package", package]);
-        if let Some(target) = target {
-            command.args(["--target", target]);
-        }
+        command.args(["--target", target]);
         let output = command.output().context("cannot run cargo")?;
         anyhow::ensure!(
             output.status.success(),

@@ -100,6 +100,23 @@ impl System {
         Ok(packages)
     }
 
+    /// Adds the library that linkers call `name`, with all that it needs, and gives the packages.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, or something that it needs is not.
+    pub(super) fn add_library(&self, tree: &mut Tree, name: &str) -> Result<BTreeSet<String>> {
+        let path = format!("usr/lib/{}/lib{name}.so", self.architecture.triplet());
+        let path = self
+            .real(&path)
+            .with_context(|| format!("the library {name} is not there: `cargo xtask setup` installs it"))?;
+        let bytes = self.read(&path)?;
+        let mut packages = self.add_needs(tree, Path::new(&path), &bytes)?;
+        packages.insert(self.owner(&path)?);
+        tree.file(&path, bytes);
+        Ok(packages)
+    }
+
     /// Adds the loader and the libraries that an ELF file needs, and those that they need.
     fn add_needs(&self, tree: &mut Tree, path: &Path, bytes: &[u8]) -> Result<BTreeSet<String>> {
         let (mut packages, mut seen) = (BTreeSet::new(), BTreeSet::new());
@@ -185,10 +202,19 @@ impl System {
         for package in packages {
             let status = self.dpkg_query(&["--status", &self.qualified(package)])?;
             tree.file(&format!("var/lib/dpkg/status.d/{}", package.name), status);
-            let licence = format!("usr/share/doc/{}/copyright", package.name);
+            let licence = licence(&package.name);
             tree.file(&licence, self.read(&licence)?);
         }
         Ok(())
+    }
+
+    /// The packages that have the licences of those with these names: some share one.
+    ///
+    /// # Errors
+    ///
+    /// A licence is not there.
+    pub(super) fn licence_packages(&self, names: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+        names.iter().map(|name| self.owner(&licence(name))).collect()
     }
 
     /// What dpkg knows of the packages with these names, in order.
@@ -259,6 +285,11 @@ impl System {
         let file = self.root.join(path.trim_start_matches('/'));
         fs::read(&file).with_context(|| format!("cannot read {}", file.display()))
     }
+}
+
+/// Where the licence of a package is.
+fn licence(package: &str) -> String {
+    format!("usr/share/doc/{package}/copyright")
 }
 
 /// `/lib` is `/usr/lib`, but packages name their files by either.

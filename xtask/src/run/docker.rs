@@ -15,6 +15,7 @@ use super::rest::Lock;
 use crate::cli::{Images, Load};
 use crate::images::engine::{self, CLIENT};
 use crate::images::{self, USER};
+use crate::interrupt::Interrupt;
 use crate::workspace::Workspace;
 
 /// The containers' names.
@@ -55,8 +56,8 @@ pub fn check_engine() -> Result<()> {
 ///
 /// # Errors
 ///
-/// No engine answers, or an image cannot be made or loaded.
-pub fn load_images(workspace: &Workspace, lock: &mut Lock) -> Result<()> {
+/// No engine answers, an image cannot be made or loaded, or the work is interrupted.
+pub fn load_images(workspace: &Workspace, lock: &mut Lock, interrupt: &Interrupt) -> Result<()> {
     check_engine()?;
     let names = ["cloud", "camera", "edge"];
     let images = names.map(|name| format!("sluice-{name}:{TAG}")).to_vec();
@@ -71,7 +72,7 @@ pub fn load_images(workspace: &Workspace, lock: &mut Lock) -> Result<()> {
         tree: None,
         dockerfile: false,
     };
-    images::images(workspace, &options)
+    images::images(workspace, &options, interrupt)
 }
 
 /// Makes the run's network, with this machine at `gateway`, and writes down in `lock` first what the run will make.

@@ -75,7 +75,7 @@ pub fn run_all(options: &RunAll) -> Result<()> {
     interrupt.check()?;
 
     if plan.runtime == Runtime::Docker {
-        docker::load_images(&workspace, &mut lock)?;
+        docker::load_images(&workspace, &mut lock, &interrupt)?;
         interrupt.check()?;
     }
 

@@ -2,21 +2,18 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 
 use crate::interrupt::Interrupt;
+use crate::lock;
 
 /// The environment variable that names another folder.
 pub const VARIABLE: &str = "SLUICE_VM";
 const DEFAULT: &str = "/var/cache/sluice-vm";
 /// What a guest covers with file systems of its own: it could not see the folder there.
 const COVERED: [&str; 4] = ["/dev", "/proc", "/run", "/sys"];
-/// How often a set-up asks again for the lock that another one holds.
-const RETRY: Duration = Duration::from_millis(200);
 
 /// The folder of the guests' kernels and programs.
 #[derive(Debug, Clone)]
@@ -68,22 +65,7 @@ impl Home {
     ///
     /// If the lock cannot be had, or the wait was interrupted.
     pub(super) fn lock(&self, interrupt: &Interrupt) -> Result<Flock<File>> {
-        let path = self.0.join("lock");
-        let mut file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        let mut said = false;
-        loop {
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(lock),
-                Err((back, Errno::EWOULDBLOCK)) => file = back,
-                Err((_, error)) => bail!("cannot lock {}: {error}", path.display()),
-            }
-            if !said {
-                eprintln!("waiting for another set-up of {}", self.0.display());
-                said = true;
-            }
-            interrupt.check()?;
-            std::thread::sleep(RETRY);
-        }
+        lock::wait(&self.0, interrupt)
     }
 }
 

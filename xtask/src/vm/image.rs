@@ -6,8 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::tool;
 use crate::interrupt::Interrupt;
+use crate::tool;
 
 /// Places in the header of an x86 kernel image, from "The Linux/x86 Boot Protocol".
 const SETUP_SECTORS: usize = 0x1f1;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::apt::Package;
 use super::modules::files;
+use crate::debian::apt::Package;
 
 /// Grows when the parts are laid out anew: older ones are then built again.
 const FORMAT: u32 = 1;

@@ -4,14 +4,12 @@
 //!
 //! - [`kernel`]: which kernels there are
 //! - [`home`], [`setup`]: where their files are and how they come there: `part` builds a folder of them, from
-//!   Debian's packages (`apt`, `mirrors`), with the kernel unpacked (`image`), its modules chosen (`modules`), and
-//!   programs made to use their own C library (`interpreter`); `manifest` tells whether a folder is whole; `tool`
-//!   runs the host's programs
+//!   Debian's packages, with the kernel unpacked (`image`), its modules chosen (`modules`), and programs made to use
+//!   their own C library (`interpreter`); `manifest` tells whether a folder is whole
 //! - [`guest`], [`end`]: one guest, and how its command ended: `files` (with `script` and `cpio`) is what it starts
 //!   with, `process` its command line, `launch` how it is started, `streams` what goes between it and the host;
 //!   `guest/*.sh` is what happens inside
 
-mod apt;
 mod cpio;
 pub mod end;
 mod files;
@@ -22,14 +20,12 @@ mod interpreter;
 pub mod kernel;
 mod launch;
 mod manifest;
-mod mirrors;
 mod modules;
 mod part;
 mod process;
 mod script;
 pub mod setup;
 mod streams;
-mod tool;
 
 use std::process::ExitCode;
 

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::tool;
 use crate::interrupt::Interrupt;
+use crate::tool;
 
 /// Folders below `kernel` that are kept whole: what networking, BPF and a guest's own root need.
 const KEPT: [&str; 16] = [

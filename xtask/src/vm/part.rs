@@ -7,19 +7,18 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::apt::{Apt, Package, Wanted};
 use super::home::Home;
 use super::kernel::{Kernel, Machine};
 use super::manifest::Manifest;
 use super::modules::{Modules, files};
 use super::{image, interpreter};
+use crate::building::{Building, remove};
+use crate::debian::apt::{Apt, Package, Wanted};
 use crate::interrupt::Interrupt;
 
 /// Where Debian's packages have their libraries.
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 const LOADER: &str = "ld-linux-x86-64.so.2";
-/// The ending of a part that is being built.
-const PARTIAL: &str = "partial";
 
 /// One part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,8 +77,7 @@ impl Part {
         remove(&unpacked)?;
         Manifest::write(&building.folder, &folder, &packages)?;
         interrupt.check()?;
-        remove(&folder)?;
-        fs::rename(&building.folder, &folder).with_context(|| format!("cannot make {}", folder.display()))
+        building.finish(&folder)
     }
 
     fn packages(self, apt: &Apt<'_>) -> Result<Vec<Package>> {
@@ -160,65 +158,11 @@ pub(super) fn busybox(home: &Home) -> PathBuf {
     Part::Tools.folder(home).join("busybox")
 }
 
-/// Removes what a killed set-up has left in `home`.
-///
-/// # Errors
-///
-/// If it cannot be removed.
-pub(super) fn sweep(home: &Home) -> Result<()> {
-    for entry in
-        fs::read_dir(home.path()).with_context(|| format!("cannot read {}", home.path().display()))?
-    {
-        let path = entry?.path();
-        if path.extension().is_some_and(|ending| ending == PARTIAL) {
-            remove(&path)?;
-        }
-    }
-    Ok(())
-}
-
-/// A folder in which something is built; removed on drop unless it has been moved away.
-#[derive(Debug)]
-pub(super) struct Building {
-    /// Where to build.
-    pub(super) folder: PathBuf,
-}
-
-impl Building {
-    /// An empty folder beside the one that will be made of it.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be made.
-    pub(super) fn new(target: &Path) -> Result<Self> {
-        let folder = target.with_added_extension(PARTIAL);
-        remove(&folder)?;
-        fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        Ok(Self { folder })
-    }
-}
-
-impl Drop for Building {
-    fn drop(&mut self) {
-        // What cannot be removed now is removed by the next set-up.
-        fs::remove_dir_all(&self.folder).ok();
-    }
-}
-
 /// Moves `from`, which must be there, to `to`.
 fn take(from: &Path, to: &Path) -> Result<()> {
     let parent = to.parent().context("a target has a folder")?;
     fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
     fs::rename(from, to).with_context(|| format!("cannot move {} to {}", from.display(), to.display()))
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn summary(packages: &[Package]) -> String {

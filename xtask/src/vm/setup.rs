@@ -2,13 +2,16 @@
 
 use anyhow::{Result, bail, ensure};
 
-use super::apt::Apt;
 use super::home::{Home, VARIABLE};
 use super::kernel::Kernel;
-use super::part::{self, Building, Part};
+use super::part::Part;
+use crate::building::{self, Building};
+use crate::debian::apt::Apt;
 use crate::interrupt::Interrupt;
 use crate::machine::free_space;
 
+/// The releases that kernels are of: the one that has 6.1, that of the programs, and where newer ones appear.
+const RELEASES: [&str; 3] = ["bookworm", "trixie", "trixie-backports"];
 /// What one kernel takes while it is built, in bytes: its packages and what is in them.
 const SPACE: u64 = 1_200_000_000;
 
@@ -35,7 +38,7 @@ pub fn setup(home: &Home, kernels: &[Kernel], interrupt: &Interrupt) -> Result<(
     if missing.is_empty() {
         return Ok(());
     }
-    part::sweep(home)?;
+    building::sweep(home.path())?;
     if let Some(free) = free_space(home.path()).filter(|&free| free < SPACE) {
         bail!(
             "{} has {:.1} GB free, and setting up a guest kernel takes {:.1} GB: make room, or set {VARIABLE} to a \
@@ -47,7 +50,7 @@ pub fn setup(home: &Home, kernels: &[Kernel], interrupt: &Interrupt) -> Result<(
     }
     eprintln!("guest kernels in {}: fetching Debian's package lists", home.path().display());
     let lists = Building::new(&home.path().join("apt"))?;
-    let apt = Apt::new(lists.folder.clone(), interrupt)?;
+    let apt = Apt::new(lists.folder.clone(), &RELEASES, "amd64", interrupt)?;
     for part in missing {
         part.build(home, &apt, interrupt)?;
     }

@@ -1,6 +1,7 @@
 //! Debian's packages through apt, with lists and a status of its own: what the host has installed plays no part,
 //! and nothing is installed on it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,37 +9,34 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use super::mirrors::{KEYRING, Mirrors};
-use super::tool;
 use crate::interrupt::Interrupt;
+use crate::tool;
 
-/// The release that the programs come from, and where newer kernels appear.
-const RELEASE: &str = "trixie";
-/// The release that has 6.1 kernels.
-const BEFORE: &str = "bookworm";
 /// The ending of a suite that apt takes only what is asked for from.
 const BACKPORTS: &str = "-backports";
 
 /// apt with a state of its own in a folder.
 #[derive(Debug)]
-pub(super) struct Apt<'a> {
+pub(crate) struct Apt<'a> {
     folder: PathBuf,
+    architecture: &'a str,
     interrupt: &'a Interrupt,
 }
 
 /// One package, of one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Package {
+pub(crate) struct Package {
     /// Its name.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Its version, as dpkg compares them.
-    pub(super) version: String,
+    pub(crate) version: String,
     /// The size of its file, in bytes.
-    pub(super) size: u64,
+    pub(crate) size: u64,
 }
 
 /// What is wanted: a package, in the version given or the one that apt would take.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     name: String,
     version: Option<String>,
     /// The suite that its dependencies may come from although apt does not take anything from it by itself.
@@ -47,26 +45,31 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// The package as the release has it.
-    pub(super) fn of_release(name: &str) -> Self {
+    pub(crate) fn of_release(name: &str) -> Self {
         Self { name: name.into(), version: None, suite: None }
     }
 }
 
 impl<'a> Apt<'a> {
-    /// Fetches the package lists into `folder`, which must be empty.
+    /// Fetches the package lists of `releases` for `architecture` into `folder`, which must be empty.
     ///
     /// # Errors
     ///
     /// If no mirror is known or the lists cannot be fetched.
-    pub(super) fn new(folder: PathBuf, interrupt: &'a Interrupt) -> Result<Self> {
+    pub(crate) fn new(
+        folder: PathBuf,
+        releases: &[&str],
+        architecture: &'a str,
+        interrupt: &'a Interrupt,
+    ) -> Result<Self> {
         for path in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(folder.join(path))
                 .with_context(|| format!("cannot make {}", folder.display()))?;
         }
         let list = folder.join("sources.list");
-        fs::write(&list, sources(&Mirrors::find()?))
+        fs::write(&list, sources(&Mirrors::find()?, releases))
             .with_context(|| format!("cannot write {}", list.display()))?;
-        let apt = Self { folder, interrupt };
+        let apt = Self { folder, architecture, interrupt };
         let mut update = apt.command("apt-get");
         // Else a list that cannot be fetched is a warning, and packages are missing later.
         update.args(["--error-on=any", "update"]);
@@ -89,7 +92,8 @@ impl<'a> Apt<'a> {
             format!("Dir::State::Lists={folder}/lists"),
             "Dir::State::Status=/dev/null".into(),
             format!("Dir::Cache={folder}/cache"),
-            "APT::Architecture=amd64".into(),
+            format!("APT::Architecture={}", self.architecture),
+            format!("APT::Architectures={}", self.architecture),
             "APT::Install-Recommends=false".into(),
             "APT::Sandbox::User=root".into(),
             "APT::Default-Release=".into(),
@@ -111,7 +115,7 @@ impl<'a> Apt<'a> {
     /// # Errors
     ///
     /// If there is none.
-    pub(super) fn newest(&self, name: &str, prefix: &str) -> Result<Wanted> {
+    pub(crate) fn newest(&self, name: &str, prefix: &str) -> Result<Wanted> {
         let mut command = self.command("apt-cache");
         command.args(["madison", name]);
         let table = tool::read(command)?;
@@ -133,7 +137,7 @@ impl<'a> Apt<'a> {
     /// # Errors
     ///
     /// If there is no such package or its dependencies cannot be met.
-    pub(super) fn closure(&self, wanted: &Wanted) -> Result<Vec<Package>> {
+    pub(crate) fn closure(&self, wanted: &Wanted) -> Result<Vec<Package>> {
         let mut command = self.command("apt-get");
         let version = wanted.version.as_ref().map(|version| format!("={version}")).unwrap_or_default();
         command.args(["--quiet=2", "--print-uris", "install"]).arg(format!("{}{version}", wanted.name));
@@ -150,36 +154,51 @@ impl<'a> Apt<'a> {
         Ok(packages)
     }
 
+    /// Downloads the packages with these names, or `NAME=VERSION`, and gives their files in `folder`, which is made.
+    ///
+    /// # Errors
+    ///
+    /// If a package cannot be fetched or is not what the lists say.
+    pub(crate) fn download(
+        &self,
+        names: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        folder: &Path,
+    ) -> Result<Vec<PathBuf>> {
+        fs::create_dir(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let mut download = self.command("apt-get");
+        download.args(["--quiet", "download"]).args(names).current_dir(folder);
+        tool::run(download, self.interrupt).context("packages could not be fetched")?;
+        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
+    }
+
     /// Downloads `packages` and unpacks them into `into`.
     ///
     /// # Errors
     ///
-    /// If a package cannot be fetched, is not what the lists say, or cannot be unpacked.
-    pub(super) fn unpack(&self, packages: &[Package], into: &Path) -> Result<()> {
+    /// If a package cannot be fetched or unpacked.
+    pub(crate) fn unpack(&self, packages: &[Package], into: &Path) -> Result<()> {
         let folder = self.folder.join("debs");
-        fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let mut download = self.command("apt-get");
-        download.arg("--quiet").arg("download").current_dir(&folder);
-        download.args(packages.iter().map(|package| format!("{}={}", package.name, package.version)));
-        tool::run(download, self.interrupt).context("packages could not be fetched")?;
-        for entry in fs::read_dir(&folder)? {
+        let names = packages.iter().map(|package| format!("{}={}", package.name, package.version));
+        for file in self.download(names, &folder)? {
             let mut unpack = Command::new("dpkg-deb");
-            unpack.arg("--extract").arg(entry?.path()).arg(into);
+            unpack.arg("--extract").arg(file).arg(into);
             tool::run(unpack, self.interrupt)?;
         }
         fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))
     }
 }
 
-/// The lines that name the suites.
-fn sources(mirrors: &Mirrors) -> String {
+/// The lines that name the suites of `releases`: each has one of security updates, but for those of newer versions.
+fn sources(mirrors: &Mirrors, releases: &[&str]) -> String {
     let line = |mirror: &str, suite: &str| format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
-    [BEFORE, RELEASE]
+    releases
         .iter()
         .flat_map(|release| {
-            [line(&mirrors.main, release), line(&mirrors.security, &format!("{release}-security"))]
+            let updates = (!release.ends_with(BACKPORTS))
+                .then(|| line(&mirrors.security, &format!("{release}-security")));
+            [Some(line(&mirrors.main, release)), updates]
         })
-        .chain([line(&mirrors.main, &format!("{RELEASE}{BACKPORTS}"))])
+        .flatten()
         .collect()
 }
 
@@ -242,8 +261,8 @@ linux-image-amd64 |  6.1.192-2 | http://mirror/debian-security bookworm-security
 
     #[test]
     fn every_suite_is_listed() {
-        let list = sources(&Mirrors::beside("http://mirror/debian"));
-        assert_eq!(list.lines().count(), 5);
-        assert!(list.contains("http://mirror/debian-security trixie-security main"), "{list}");
+        let list = sources(&Mirrors::beside("http://mirror/debian"), &["bookworm", "trixie-backports"]);
+        assert_eq!(list.lines().count(), 3);
+        assert!(list.contains("http://mirror/debian-security bookworm-security main"), "{list}");
     }
 }

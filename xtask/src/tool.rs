@@ -20,7 +20,7 @@ const GLANCE: Duration = Duration::from_millis(20);
 /// # Errors
 ///
 /// If it cannot be started or fails; its own messages say why. If the work is interrupted: the tool is ended.
-pub(super) fn run(mut command: Command, interrupt: &Interrupt) -> Result<()> {
+pub(crate) fn run(mut command: Command, interrupt: &Interrupt) -> Result<()> {
     let name = command.get_program().display().to_string();
     let stderr = io::stderr().as_fd().try_clone_to_owned().context("cannot copy standard error")?;
     command.stdin(Stdio::null()).stdout(stderr);
@@ -47,7 +47,7 @@ pub(super) fn run(mut command: Command, interrupt: &Interrupt) -> Result<()> {
 /// # Errors
 ///
 /// If it cannot be started, fails, or prints what is not text.
-pub(super) fn read(mut command: Command) -> Result<String> {
+pub(crate) fn read(mut command: Command) -> Result<String> {
     let name = command.get_program().display().to_string();
     command.stdin(Stdio::null());
     confine(&mut command, Place::Here);

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::tool;
+use crate::tool;
 
 /// The environment variable that names a Debian mirror, for hosts whose own apt has none.
 const MIRROR: &str = "SLUICE_DEBIAN_MIRROR";
