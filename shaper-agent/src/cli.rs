@@ -213,7 +213,7 @@ pub struct Reporting {
     pub json: bool,
 
     /// Serve /metrics (Prometheus) and /healthz on this address
-    #[arg(long, value_name = "ADDRESS:PORT", env = "SLUICE_LISTEN")]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "SLUICE_LISTEN", value_parser = address)]
     pub listen: Option<SocketAddr>,
 }
 
@@ -342,7 +342,7 @@ pub struct Check {
 #[derive(Debug, Args)]
 pub struct Health {
     /// Where the agent serves /healthz
-    #[arg(long, value_name = "ADDRESS:PORT", env = "SLUICE_LISTEN")]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "SLUICE_LISTEN", value_parser = address)]
     pub listen: SocketAddr,
 }
 
@@ -369,6 +369,12 @@ impl LogFormat {
 
 fn any_duration(text: &str) -> Result<Duration, UnitError> {
     duration(text)
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("`{text}` is no address with a port; write them like `127.0.0.1:9100` or `[::1]:9100`")
+    })
 }
 
 fn interval(text: &str) -> Result<Duration, String> {

@@ -88,7 +88,7 @@ fn command_lines_that_cannot_be() {
         (&["--iface", "lo", "--rate", "64kbit", "--attach", "xdp"], 2, &["tcx", "clsact"]),
         (&["--iface", "lo", "--rate", "64kbit", "--interval", "0s"], 2, &["interval"]),
         (&["--iface", "lo", "--rate", "64kbit", "--interval", "1"], 2, &["500ms"]),
-        (&["--iface", "lo", "--rate", "64kbit", "--listen", "9100"], 2, &["9100"]),
+        (&["--iface", "lo", "--rate", "64kbit", "--listen", "9100"], 2, &["9100", "127.0.0.1:9100"]),
         (&["--iface", "lo", "--rate", "64kbit", "--listen", "127.0.0.1:99999"], 2, &["127.0.0.1:99999"]),
         (&["--iface", "lo", "--rate", "64kbit", "--log-format", "xml"], 2, &["json"]),
         // Targets.

@@ -57,7 +57,7 @@ impl Decoder {
         let metadata = &self.metadata;
         let mut detections = Vec::new();
         for (class_id, (class, scored)) in metadata.classes.iter().zip(of_class).enumerate() {
-            let kept = nms::suppress(scored, metadata.iou_threshold, metadata.max_boxes);
+            let kept = nms::suppress(&scored, metadata.iou_threshold, metadata.max_boxes);
             detections.extend(kept.into_iter().filter_map(|Scored { score, bbox }| {
                 Some(Detection {
                     class: class.clone(),

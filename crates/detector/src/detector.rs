@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
 use image::RgbImage;
+use kernels::InstructionSet;
 use protocol::Detection;
 use protocol::infer::ModelInfo;
 
 use crate::decode::Decoder;
 #[cfg(feature = "detect")]
 use crate::executor::Head;
-use crate::executor::cpu::{self, Arithmetic, InstructionSet, Profile};
+use crate::executor::cpu::{self, Arithmetic, Profile};
 use crate::executor::{Engine, Executor, PictureMut};
 use crate::letterbox;
 use crate::model_file::{self, LoadError, ModelFile};

@@ -6,6 +6,7 @@
 //! prediction rounds the size, scales 8-bit pixels to 8-bit pixels with OpenCV, and has a third grey.
 
 mod scaled;
+mod source;
 mod tap;
 #[cfg(test)]
 mod tests;
@@ -15,8 +16,10 @@ use image::RgbImage;
 
 use crate::Family;
 use crate::executor::PictureMut;
-use scaled::{Column, Row, Scaled, Value};
+use scaled::{Columns, Scaled, Value};
+use source::Source;
 use tap::taps;
+use vector::{Across, Instructions};
 
 /// Grey around the picture, in `0..=1`.
 fn fill(family: Family) -> f32 {
@@ -64,21 +67,25 @@ pub(crate) fn padding(input: usize, scaled: usize) -> usize {
 
 /// Scales `image`, which has pixels, into `picture`.
 pub(crate) fn letterbox(family: Family, image: &RgbImage, picture: PictureMut<'_>) {
+    with(Instructions::best(), family, image, picture);
+}
+
+fn with(instructions: Instructions, family: Family, image: &RgbImage, picture: PictureMut<'_>) {
     match family {
-        Family::Yolov5 | Family::Yolov8 => fit::<i16>(family, image, picture),
-        _ => fit::<f32>(family, image, picture),
+        Family::Yolov5 | Family::Yolov8 => fit::<i16>(instructions, family, image, picture),
+        _ => fit::<f32>(instructions, family, image, picture),
     }
 }
 
-fn fit<V: Value>(family: Family, image: &RgbImage, mut picture: PictureMut<'_>) {
+fn fit<V: Value>(instructions: Instructions, family: Family, image: &RgbImage, mut picture: PictureMut<'_>) {
     let (height, width) = picture.size();
     let (scaled_width, scaled_height) = scaled_size(family, image.dimensions(), height, width);
     let fill = fill(family);
     let (left, top) = (padding(width, scaled_width), padding(height, scaled_height));
     let (columns, rows) = taps(family, image.dimensions(), (scaled_width, scaled_height));
-    let row_length = image.width() as usize * 3;
-    let columns: Vec<Column> = columns.into_iter().map(Column::from).collect();
-    let mut numbers = vec![0.0; row_length + Row::MORE];
+    let columns = Columns::new(&columns);
+    let mut across = Across::new(instructions, &columns);
+    let mut source = Source::new(image);
     // The two source rows that an output row lies between, scaled across; the next output row often shares one.
     let mut scaled = [Scaled::<V>::new(scaled_width), Scaled::<V>::new(scaled_width)];
     picture.each_row(|y, target| {
@@ -89,16 +96,15 @@ fn fit<V: Value>(family: Family, image: &RgbImage, mut picture: PictureMut<'_>) 
         if !scaled[0].is_of(row.first) {
             scaled.swap(0, 1);
         }
-        for (scaled, source) in scaled.iter_mut().zip([row.first, row.second]) {
-            if !scaled.is_of(source) {
-                let bytes = &image.as_raw()[source * row_length..][..row_length];
-                scaled.fill(source, &mut Row { bytes, numbers: &mut numbers }, &columns);
+        for (scaled, number) in scaled.iter_mut().zip([row.first, row.second]) {
+            if !scaled.is_of(number) {
+                scaled.fill(number, source.row(number), &mut across);
             }
         }
         let (before, rest) = target.split_at_mut(3 * left);
         let (pixels, after) = rest.split_at_mut(3 * scaled_width);
         before.fill(fill);
         after.fill(fill);
-        vector::blend(scaled[0].values(), scaled[1].values(), row.weights, pixels);
+        instructions.blend(scaled[0].values(), scaled[1].values(), row.weights, pixels);
     });
 }

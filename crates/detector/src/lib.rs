@@ -8,7 +8,7 @@
 //! - [`Family`]: the network families and the constants that belong to each.
 //! - `model_file`: a model file in one of its forms, its metadata and its convolution weights, checked and folded.
 //! - `graph`: a network as a graph of layers, without weights or a way to compute it; `network`: those of the families.
-//! - `executor`: what computes a graph: `executor::cpu` with kernels for the processor's instruction set, behind one
+//! - `executor`: what computes a graph: `executor::cpu` with the `kernels` for the processor's instruction set, behind one
 //!   candle `CustomOp1`; `executor::candle` through candle's own operations, on a GPU.
 //! - `letterbox`: a picture of any size to the network's input.
 //! - [`give_back_memory`]: what a dropped model leaves behind.
@@ -170,8 +170,9 @@ mod precision;
 pub mod testing;
 
 pub use detector::{CheckError, DetectError, Detector, DeviceKind, LoadOptions, Stages};
-pub use executor::cpu::{InstructionSet, LayerTime, Profile, UnknownInstructionSet};
+pub use executor::cpu::{LayerTime, Profile};
 pub use family::{Family, UnknownFamily};
+pub use kernels::{InstructionSet, UnknownInstructionSet};
 pub use memory::give_back_memory;
 pub use model_file::{LoadError, TensorProblem};
 pub use precision::{Precision, UnknownPrecision};

@@ -1,20 +1,7 @@
 //! What the layers of a network are, whatever computes them.
 
+use kernels::Activation;
 use serde::{Deserialize, Serialize};
-
-/// A function applied to every output value of a convolution.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Activation {
-    /// The value itself.
-    Identity,
-    /// `max(v, 0)`.
-    Relu,
-    /// `v` where positive, `slope * v` elsewhere; the slope lies in `0..=1`.
-    LeakyRelu(f32),
-    /// `v / (1 + exp(-v))` (Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units", 2018).
-    Silu,
-}
 
 /// The shape of a convolution. Its padding follows from it: of the `kernel - 1` zero pixels that each axis
 /// needs in total, `(kernel - 1) / 2` come before the picture and the rest after. An axis of `n` pixels
@@ -51,28 +38,6 @@ impl Geometry {
     pub(crate) fn weights(&self) -> usize {
         self.out_channels * self.depth()
     }
-}
-
-/// The window of a maximum. An axis of `n` pixels becomes `ceil(n / stride)`; pixels outside of the picture count
-/// for nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Window {
-    /// Height and width in pixels.
-    pub(crate) size: usize,
-    /// Distance of neighbouring outputs in input pixels, on both axes.
-    pub(crate) stride: usize,
-    /// Pixels of the first window that lie before the picture, on both axes; fewer than `size`.
-    pub(crate) before: usize,
-}
-
-/// When a residual is added.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Residual {
-    /// `activation(convolution + residual)`, as in ResNet.
-    BeforeActivation,
-    /// `activation(convolution) + residual`, as in Darknet.
-    AfterActivation,
 }
 
 /// What follows a convolution in a model file.

@@ -9,7 +9,8 @@ mod layer;
 mod tests;
 pub(crate) mod written;
 
-pub(crate) use layer::{Activation, ConvSpec, Geometry, Norm, Residual, Window};
+pub(crate) use kernels::{Activation, Residual, Window};
+pub(crate) use layer::{ConvSpec, Geometry, Norm};
 
 /// The output of one layer of a [`Graph`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,18 +1,24 @@
 //! A row of a picture scaled across, and two such rows blended.
 //!
-//! The loops are written such that the compiler makes vector instructions of them, without changing the order of a single
-//! operation: every value is the same, to the bit, as one computed by itself.
+//! The loops here are the definition, written such that the compiler makes vector instructions of them. Those for processors'
+//! own instructions do the same operations in the same order: every value is the same, to the bit, as one computed by itself.
 
 use super::tap::Tap;
-use super::vector;
+use super::vector::{Across, Store};
 
 /// One channel of a pixel between the two steps, scaling across and blending rows.
-pub(super) trait Value: Copy + Default {
+pub(super) trait Value: Copy + Default + Store {
     /// From the sum of two pixels times their shares.
     fn of(sum: f32) -> Self;
 
-    /// Blends two rows by their shares into `pixels`, in `0..=1`. Inlined always.
-    fn blend(first: &[Self], second: &[Self], shares: [f32; 2], pixels: &mut [f32]);
+    /// Blends two rows by their shares into `pixels`, in `0..=1`; `part` divides by 255. Inlined always.
+    fn blend(
+        first: &[Self],
+        second: &[Self],
+        shares: [f32; 2],
+        pixels: &mut [f32],
+        part: impl Fn(f32) -> f32,
+    );
 }
 
 /// In single precision throughout.
@@ -23,9 +29,15 @@ impl Value for f32 {
     }
 
     #[inline(always)]
-    fn blend(first: &[Self], second: &[Self], [of_first, of_second]: [f32; 2], pixels: &mut [f32]) {
+    fn blend(
+        first: &[Self],
+        second: &[Self],
+        [of_first, of_second]: [f32; 2],
+        pixels: &mut [f32],
+        part: impl Fn(f32) -> f32,
+    ) {
         for (pixel, (first, second)) in pixels.iter_mut().zip(first.iter().zip(second)) {
-            *pixel = (first * of_first + second * of_second) / 255.0;
+            *pixel = part(first * of_first + second * of_second);
         }
     }
 }
@@ -40,31 +52,50 @@ impl Value for i16 {
     }
 
     #[inline(always)]
-    fn blend(first: &[Self], second: &[Self], shares: [f32; 2], pixels: &mut [f32]) {
+    fn blend(
+        first: &[Self],
+        second: &[Self],
+        shares: [f32; 2],
+        pixels: &mut [f32],
+        part: impl Fn(f32) -> f32,
+    ) {
         let [of_first, of_second] = shares.map(|share| share as i16);
-        let part = |value: i16, share: i16| ((i32::from(value) * i32::from(share)) >> 16) as i16;
+        let share = |value: i16, share: i16| ((i32::from(value) * i32::from(share)) >> 16) as i16;
         for (pixel, (first, second)) in pixels.iter_mut().zip(first.iter().zip(second)) {
-            let sum = part(*first, of_first) + part(*second, of_second);
-            *pixel = f32::from((sum + 2) >> 2) / 255.0;
+            let sum = share(*first, of_first) + share(*second, of_second);
+            *pixel = part(f32::from((sum + 2) >> 2));
         }
     }
 }
 
-/// The two neighbouring pixels of a row that a scaled pixel lies between.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Column {
-    /// The first one.
-    pixel: u32,
-    /// Their shares.
-    shares: [f32; 2],
+/// The two neighbouring pixels of a row that each scaled pixel lies between.
+#[derive(Debug)]
+pub(super) struct Columns {
+    /// The first one of each, and the last of them once more, which completes a pair.
+    pub(super) pixels: Vec<u32>,
+    /// Their shares, and [`Columns::MORE`] zeros.
+    pub(super) shares: [Vec<f32>; 2],
 }
 
-impl From<Tap> for Column {
-    fn from(tap: Tap) -> Self {
+impl Columns {
+    /// Shares that vectors may read behind the last.
+    const MORE: usize = 16;
+
+    /// Those of a row's taps, of which there is at least one.
+    pub(super) fn new(taps: &[Tap]) -> Self {
         // A pixel that counts alone may be the last: what comes after it counts for nothing.
-        debug_assert!(tap.second == tap.first + 1 || tap.weights[1] == 0.0);
+        debug_assert!(taps.iter().all(|tap| tap.second == tap.first + 1 || tap.weights[1] == 0.0));
         // A picture's sides have 32 bits.
-        Self { pixel: tap.first as u32, shares: tap.weights }
+        let pixels = taps.iter().chain(taps.last()).map(|tap| tap.first as u32).collect();
+        let zeros = std::iter::repeat_n(0.0, Self::MORE);
+        let shares =
+            [0, 1].map(|side| taps.iter().map(|tap: &Tap| tap.weights[side]).chain(zeros.clone()).collect());
+        Self { pixels, shares }
+    }
+
+    /// How many pixels a scaled row has.
+    pub(super) fn width(&self) -> usize {
+        self.pixels.len() - 1
     }
 }
 
@@ -72,14 +103,17 @@ impl From<Tap> for Column {
 #[derive(Debug)]
 pub(super) struct Scaled<V> {
     source: Option<usize>,
-    /// And one more, which makes room for a pixel of four.
+    /// And [`Scaled::MORE`] more.
     values: Vec<V>,
 }
 
 impl<V: Value> Scaled<V> {
+    /// Values that vectors may write behind a row.
+    const MORE: usize = 16;
+
     /// Room for a row of so many pixels.
     pub(super) fn new(width: usize) -> Self {
-        Self { source: None, values: vec![V::default(); 3 * width + 1] }
+        Self { source: None, values: vec![V::default(); 3 * width + Self::MORE] }
     }
 
     /// Whether this is the row of that number.
@@ -89,38 +123,25 @@ impl<V: Value> Scaled<V> {
 
     /// The pixels' values.
     pub(super) fn values(&self) -> &[V] {
-        &self.values[..self.values.len() - 1]
+        &self.values[..self.values.len() - Self::MORE]
     }
 
-    /// Scales the row of number `source` by its columns.
-    pub(super) fn fill(&mut self, source: usize, row: &mut Row<'_>, columns: &[Column]) {
+    /// Scales the row of number `source`, of these bytes and others behind.
+    pub(super) fn fill(&mut self, source: usize, bytes: &[u8], across: &mut Across<'_>) {
         self.source = Some(source);
-        vector::across(row, columns, &mut self.values);
+        across.scale(bytes, &mut self.values);
     }
 }
 
-/// A source row.
-#[derive(Debug)]
-pub(super) struct Row<'a> {
-    pub(super) bytes: &'a [u8],
-    /// Room for them as numbers, and for [`Row::MORE`] zeros.
-    pub(super) numbers: &'a mut [f32],
-}
-
-impl Row<'_> {
-    /// What is read at most behind a row: a pixel after the last one, and one value.
-    pub(super) const MORE: usize = 4;
-}
-
-/// Scales a row across.
+/// Scales a row across; `numbers` are its bytes and what comes behind.
 #[inline(always)]
-pub(super) fn across<V: Value>(row: &mut Row<'_>, columns: &[Column], values: &mut [V]) {
-    row.numbers.iter_mut().zip(row.bytes).for_each(|(number, byte)| *number = f32::from(*byte));
+pub(super) fn across<V: Value>(numbers: &[f32], columns: &Columns, values: &mut [V]) {
+    let shares = columns.shares[0].iter().zip(&columns.shares[1]);
     let mut rest = values;
-    for Column { pixel, shares: [of_first, of_second] } in columns {
+    for (pixel, (of_first, of_second)) in columns.pixels[..columns.width()].iter().zip(shares) {
         // Four values at once: the last is of the next pixel, which comes after.
         let at = 3 * *pixel as usize;
-        let (Some(pair), Some((four, _))) = (row.numbers.get(at..at + 7), rest.split_first_chunk_mut::<4>())
+        let (Some(pair), Some((four, _))) = (numbers.get(at..at + 7), rest.split_first_chunk_mut::<4>())
         else {
             unreachable!("a column beyond the row");
         };

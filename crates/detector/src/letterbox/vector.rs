@@ -1,39 +1,121 @@
-//! The loops over pixels, compiled for the vector instructions that processors may have.
-#![expect(unsafe_code, reason = "functions for processors that have an instruction set")]
-
-use super::scaled::{self, Column, Row, Value};
-
-/// Scales a row across.
-pub(super) fn across<V: Value>(row: &mut Row<'_>, columns: &[Column], values: &mut [V]) {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2.
-        return unsafe { avx2::across(row, columns, values) };
-    }
-    scaled::across(row, columns, values);
-}
-
-/// Blends two rows by their shares into `pixels`.
-pub(super) fn blend<V: Value>(first: &[V], second: &[V], shares: [f32; 2], pixels: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2.
-        return unsafe { avx2::blend(first, second, shares, pixels) };
-    }
-    V::blend(first, second, shares, pixels);
-}
+//! The loops over pixels, with the vector instructions that processors may have.
 
 #[cfg(target_arch = "x86_64")]
-mod avx2 {
-    use super::*;
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 
-    #[target_feature(enable = "avx2")]
-    pub(super) fn across<V: Value>(row: &mut Row<'_>, columns: &[Column], values: &mut [V]) {
-        scaled::across(row, columns, values);
+use super::scaled::{self, Columns, Value};
+
+#[cfg(target_arch = "x86_64")]
+use {avx2::Avx2, avx512::Avx512};
+
+/// Vector instructions that this processor has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Instructions {
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    /// What the compiler makes of plain code.
+    Portable,
+}
+
+impl Instructions {
+    /// The best that there are.
+    pub(super) fn best() -> Self {
+        Self::available().next().unwrap_or(Self::Portable)
     }
 
-    #[target_feature(enable = "avx2")]
-    pub(super) fn blend<V: Value>(first: &[V], second: &[V], shares: [f32; 2], pixels: &mut [f32]) {
-        V::blend(first, second, shares, pixels);
+    /// All that there are, the best first.
+    pub(super) fn available() -> impl Iterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        let special = [Avx512::detected().map(Self::Avx512), Avx2::detected().map(Self::Avx2)];
+        #[cfg(not(target_arch = "x86_64"))]
+        let special: [Option<Self>; 0] = [];
+        special.into_iter().flatten().chain([Self::Portable])
+    }
+
+    /// Blends two rows by their shares into `pixels`.
+    pub(super) fn blend<V: Value>(self, first: &[V], second: &[V], shares: [f32; 2], pixels: &mut [f32]) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(processor) => processor.blend(first, second, shares, pixels),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(processor) => processor.blend(first, second, shares, pixels),
+            Self::Portable => V::blend(first, second, shares, pixels, |sum| sum / 255.0),
+        }
+    }
+}
+
+/// What scales rows across.
+#[derive(Debug)]
+pub(super) enum Across<'a> {
+    #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Across),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2, &'a Columns),
+    /// With room for a row as numbers.
+    Portable(&'a Columns, Vec<f32>),
+}
+
+impl<'a> Across<'a> {
+    /// Scales rows to these columns.
+    pub(super) fn new(instructions: Instructions, columns: &'a Columns) -> Self {
+        match instructions {
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512(processor) => Self::Avx512(avx512::Across::new(processor, columns)),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2(processor) => Self::Avx2(processor, columns),
+            Instructions::Portable => Self::Portable(columns, Vec::new()),
+        }
+    }
+
+    /// Scales a row of these bytes, behind which come others, to `values`, behind which is room.
+    pub(super) fn scale<V: Value>(&mut self, bytes: &[u8], values: &mut [V]) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(across) => across.scale(bytes, values),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(processor, columns) => processor.across(bytes, columns, values),
+            Self::Portable(columns, numbers) => {
+                numbers.clear();
+                numbers.extend(bytes.iter().copied().map(f32::from));
+                scaled::across(numbers, columns, values);
+            }
+        }
+    }
+}
+
+/// A value that vectors of sums become.
+#[cfg(target_arch = "x86_64")]
+pub(super) trait Store: avx2::Store + avx512::Store {}
+#[cfg(target_arch = "x86_64")]
+impl<V: avx2::Store + avx512::Store> Store for V {}
+
+/// A value that sums become.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) trait Store {}
+#[cfg(not(target_arch = "x86_64"))]
+impl<V> Store for V {}
+
+/// `sum / 255.0`, to the bit, in less time where a product and a sum are one instruction: the quotient by the reciprocal is
+/// off by one place at most, and what it leaves of `sum` says whether it is (Markstein, "Computation of elementary functions
+/// on the IBM RISC System/6000 processor", 1990). For sums from 2^-90 to 2^100, and 0.
+#[cfg(any(target_arch = "x86_64", test))]
+#[inline(always)]
+pub(super) fn part(sum: f32) -> f32 {
+    const RECIPROCAL: f32 = 1.0 / 255.0;
+    let near = sum * RECIPROCAL;
+    near.mul_add(-255.0, sum).mul_add(RECIPROCAL, near)
+}
+
+/// The `N` values from a place on.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn chunk<T, const N: usize>(values: &[T], from: usize) -> &[T; N] {
+    match values.get(from..).and_then(<[T]>::first_chunk) {
+        Some(chunk) => chunk,
+        None => unreachable!("nothing behind the row"),
     }
 }

@@ -74,7 +74,7 @@ pub(super) fn structure(file: &[u8]) -> Option<Structure> {
 /// Where the next marker after entropy-coded data is: one that is neither a stuffed zero nor a restart.
 fn end_of_scan(file: &[u8], mut at: usize) -> Option<usize> {
     loop {
-        at += file.get(at..)?.iter().position(|byte| *byte == MARKER)?;
+        at += memchr::memchr(MARKER, file.get(at..)?)?;
         match *file.get(at + 1)? {
             0 | RESTART_0..=RESTART_7 => at += 2,
             MARKER => at += 1,

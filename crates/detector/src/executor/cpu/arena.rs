@@ -1,6 +1,6 @@
 //! Where each buffer lies, so that those share memory that are never needed at the same time.
 
-use super::memory::LINE;
+use kernels::LINE;
 
 /// A buffer to place. Times are positions of layers.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! Attention: how it is cut into tasks.
 #![expect(unsafe_code, reason = "threads write to parts of the arena through pointers")]
 
+use kernels::Kernels;
+
 use super::context::Context;
-use super::kernel::{self, Kernels};
 use super::layout::Region;
 
 /// For each pixel the mean of all pixels' values, weighed by queries and keys.
@@ -61,7 +62,7 @@ impl Attention {
                 let to = output.start(batch, picture);
                 for y in rows.clone() {
                     for x in 0..width {
-                        (kernels.attention)(&kernel::Attention {
+                        (kernels.attention)(&kernels::Attention {
                             query: arena.at(query.start(batch, picture) + query.pixel(y, x)),
                             query_block: query.block(),
                             keys,

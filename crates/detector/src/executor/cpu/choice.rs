@@ -1,8 +1,8 @@
 //! Which way of computing each convolution costs the least time within a budget of memory.
 
+use kernels::{Kernels, Storage};
+
 use super::direct;
-use super::kernel::Kernels;
-use super::quantization::Storage;
 use super::winograd::{self, TileSize};
 use crate::graph::{Geometry, Size};
 

@@ -1,6 +1,7 @@
 //! What a layer needs to run.
 
-use super::kernel::Kernels;
+use kernels::Kernels;
+
 use super::memory::Shared;
 use super::threads::Threads;
 

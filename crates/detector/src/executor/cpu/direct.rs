@@ -1,12 +1,12 @@
 //! A convolution by its definition: how it is cut into tasks and register tiles.
 #![expect(unsafe_code, reason = "threads write to parts of the arena through pointers")]
 
+use kernels::{Direct, Epilogue, Kernels, Step, pair};
+
 use super::context::Context;
-use super::kernel::{Direct, Epilogue, Kernels, Step};
 use super::layout::{Region, counts};
 use super::memory::Aligned;
 use super::packing::{Parameters, packed};
-use super::simd::pair;
 use super::threads::Threads;
 use crate::graph::Geometry;
 

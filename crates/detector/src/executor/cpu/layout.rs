@@ -5,8 +5,9 @@
 //! pixels lies a border of zeros, wide enough for whatever reads them. Whatever completes a block meets weights of zero. The
 //! picture is the exception: its pixels are three values each, or one of three bytes and a zero.
 
+use kernels::Storage;
+
 use super::memory::Shared;
-use super::quantization::Storage;
 
 /// Where a layer's output lies for each picture of a batch. Distances are in values.
 #[derive(Debug, Clone, Copy, PartialEq)]

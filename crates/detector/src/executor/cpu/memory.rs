@@ -1,8 +1,7 @@
 //! Memory for activations and weights, aligned to cache lines.
 #![expect(unsafe_code, reason = "cache lines seen as values; threads that write to parts of one buffer")]
 
-/// Values of a cache line, which is also the widest vector.
-pub(super) const LINE: usize = 16;
+use kernels::LINE;
 
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]

@@ -12,16 +12,14 @@ mod attention;
 mod choice;
 mod context;
 mod direct;
-mod instruction_set;
-mod kernel;
 mod layout;
 mod memory;
 mod packing;
+mod peak;
 mod pixels;
 mod plan;
 mod profile;
 mod quantization;
-mod simd;
 #[cfg(test)]
 pub(super) mod tests;
 mod threads;
@@ -31,8 +29,8 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use kernels::{InstructionSet, Kernels, LINE, Quantization, Storage};
 
-pub use instruction_set::{InstructionSet, UnknownInstructionSet};
 pub(crate) use plan::PlanError;
 pub use profile::{LayerTime, Profile};
 pub(crate) use quantization::{Arithmetic, QuantizedWeights};
@@ -42,11 +40,9 @@ use crate::graph::{ConvSpec, Geometry, Graph, Size};
 use crate::precision::Precision;
 use choice::{Candidate, Method};
 use context::Context;
-use kernel::Kernels;
 use memory::Aligned;
 use packing::{Parameters, padded};
 use plan::{Output, Packing, Plan, Step};
-use quantization::{Quantization, Storage};
 use threads::Threads;
 
 /// Why a network cannot be run on the processor.
@@ -230,7 +226,7 @@ impl Program {
     /// Holds memory for batches of so many pictures, no more and no less.
     pub(crate) fn hold_memory_for(&self, batch: usize) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let values = (batch.max(1) * self.plan.arena).next_multiple_of(memory::LINE);
+        let values = (batch.max(1) * self.plan.arena).next_multiple_of(LINE);
         if state.arena.len() != values {
             // The old one first.
             state.arena = Aligned::default();

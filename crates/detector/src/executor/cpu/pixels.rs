@@ -3,11 +3,10 @@
 
 use std::ops::Range;
 
+use kernels::{MaxPool, Storage, Window};
+
 use super::context::Context;
-use super::kernel::MaxPool;
 use super::layout::Region;
-use super::quantization::Storage;
-use crate::graph::Window;
 
 /// A layer without weights.
 #[derive(Debug)]

@@ -1,13 +1,14 @@
 //! From a graph to layers with methods and places in the arena.
 
+use kernels::{Epilogue, Kernels, Storage};
+
 use super::arena::{self, Buffer};
 use super::attention::Attention;
 use super::choice::{Candidate, Method};
 use super::direct::DirectConv;
-use super::kernel::{Epilogue, Kernels};
 use super::layout::{Border, Region};
 use super::pixels::{Join, Kind, Move};
-use super::quantization::{Arithmetic, Storage, storages};
+use super::quantization::{Arithmetic, storages};
 use super::winograd::WinogradConv;
 use crate::graph::{Geometry, Graph, NodeId, Op, Size};
 
@@ -263,7 +264,7 @@ impl Layers<'_> {
                 size: self.sizes[node],
                 border: borders[buffer],
             };
-            region.buffer = (blocks * region.block()).next_multiple_of(super::memory::LINE);
+            region.buffer = (blocks * region.block()).next_multiple_of(kernels::LINE);
             region
         };
         let mut templates: Vec<Region> = (0..self.buffers.len()).map(template).collect();
@@ -355,7 +356,7 @@ impl Layers<'_> {
             Step::Direct { .. } | Step::Move(_) | Step::Join(_) => 0,
         });
         Plan {
-            scratch: scratch.max().unwrap_or(0).next_multiple_of(super::memory::LINE),
+            scratch: scratch.max().unwrap_or(0).next_multiple_of(kernels::LINE),
             picture: region(0),
             outputs: self
                 .graph

@@ -1,15 +1,8 @@
-//! How activations are stored, and what bytes stand for.
+//! How each layer's output is stored, and weights as bytes.
 
-use super::simd::MOST_BYTES;
+use kernels::{MOST_BYTES, Quantization, Storage};
+
 use crate::graph::{Graph, Op};
-
-/// What a byte stands for: `(byte - zero) * scale`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Quantization {
-    pub(super) scale: f32,
-    /// The byte that stands for 0.
-    pub(super) zero: u8,
-}
 
 /// What a network computes with, but for what has to be numbers.
 #[derive(Debug, Clone, Default)]
@@ -21,49 +14,6 @@ pub(crate) enum Arithmetic {
     Halves,
     /// Bytes, with these least and largest values of the convolutions' outputs, in their order.
     Bytes(Vec<[f32; 2]>),
-}
-
-/// How activations are stored.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Storage {
-    Numbers,
-    /// bfloat16.
-    Halves,
-    Bytes(Quantization),
-}
-
-impl Storage {
-    /// Activations in the room of an `f32`.
-    pub(super) fn each(self) -> usize {
-        match self {
-            Self::Numbers => 1,
-            Self::Halves => 2,
-            Self::Bytes(_) => 4,
-        }
-    }
-
-    /// Activations in the room of an `f32` at the points of Winograd's convolution, where bytes become halves.
-    pub(super) fn each_at_points(self) -> usize {
-        self.each().min(2)
-    }
-
-    /// The byte that stands for 0, or of which the number 0 is made.
-    pub(super) fn zero(self) -> u8 {
-        match self {
-            Self::Numbers | Self::Halves => 0,
-            Self::Bytes(quantization) => quantization.zero,
-        }
-    }
-}
-
-impl Quantization {
-    /// The finest for values from `least` to `most`, between which 0 lies or is put. 0 itself is exact, so that borders are.
-    pub(super) fn of([least, most]: [f32; 2]) -> Self {
-        let (least, most) = (least.min(0.0), most.max(0.0));
-        // Where everything is 0, any scale will do.
-        let scale = if most > least { (most - least) / 255.0 } else { 1.0 };
-        Self { scale, zero: (-least / scale).round() as u8 }
-    }
 }
 
 /// How each layer's output is stored: the picture where others are halves, the network's outputs, what attention reads and
@@ -175,17 +125,6 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_range_is_told_apart_in_255_steps(least in -1e3f32..10.0, width in 1e-3f32..1e3) {
-            let most = least + width;
-            let Quantization { scale, zero } = Quantization::of([least, most]);
-            let value = |byte: u8| (f32::from(byte) - f32::from(zero)) * scale;
-            let whole = most.max(0.0) - least.min(0.0);
-            prop_assert!((255.0 * scale - whole).abs() <= 1e-5 * whole);
-            prop_assert!((value(0) - least.min(0.0)).abs() <= 0.501 * scale);
-            prop_assert!((value(255) - most.max(0.0)).abs() <= 0.501 * scale);
-        }
-
-        #[test]
         fn weights_of_bytes_are_the_same_bytes(
             bytes in prop::collection::vec(-127i8..=127, 8),
             scale in 1e-6f32..1e3,
@@ -199,7 +138,6 @@ mod tests {
 
     #[test]
     fn nothing_but_zeros_has_a_scale() {
-        assert_eq!(Quantization::of([0.0, 0.0]), Quantization { scale: 1.0, zero: 0 });
         let weights = QuantizedWeights::of(&[0.0; 4], 4);
         assert_eq!((weights.sum(0), weights.scales), (0, vec![1.0]));
     }

@@ -1,13 +1,15 @@
 //! Winograd's convolution: how it is cut into groups of tiles, and what each task does with a group.
 #![expect(unsafe_code, reason = "threads write to parts of the arena through pointers")]
 
+use kernels::{
+    Epilogue, Kernels, LINE, Outputs, Product, Quantization, Storage, Tile, Tile2, Tile3, Tile4, Transforms,
+    pair, weights,
+};
+
 use super::context::Context;
-use super::kernel::{Epilogue, Kernels, Outputs, Product, Tile, Tile2, Tile3, Tile4, Transforms, weights};
 use super::layout::Region;
-use super::memory::{Aligned, LINE, Shared};
+use super::memory::{Aligned, Shared};
 use super::packing::{Parameters, packed};
-use super::quantization::{Quantization, Storage};
-use super::simd::pair;
 use super::threads::Threads;
 use crate::graph::Geometry;
 

@@ -1,7 +1,7 @@
 //! What the processor can do at most.
 #![expect(unsafe_code, reason = "vector instructions")]
 
-use crate::executor::cpu::simd::{Dot, Simd};
+use crate::simd::{Dot, Simd};
 
 /// Vectors that do not wait for each other: more than an addition takes cycles, times the units that do it.
 const VECTORS: usize = 12;
@@ -12,7 +12,7 @@ const VECTORS: usize = 12;
 ///
 /// As [`Dot`].
 #[inline(always)]
-pub(super) unsafe fn peak<D: Dot, const PRODUCTS: usize>(rounds: usize) -> usize {
+pub(crate) unsafe fn peak<D: Dot, const PRODUCTS: usize>(rounds: usize) -> usize {
     // SAFETY: the caller's.
     unsafe {
         let [value, weight] = [D::splat(std::hint::black_box(&0.0)), D::splat(std::hint::black_box(&0.0))];

@@ -1,103 +1,15 @@
-//! The inner loops, written once and compiled for each instruction set.
+//! The loops as they are compiled for each instruction set.
 #![expect(unsafe_code, reason = "functions for processors that have an instruction set")]
 
-#[macro_use]
-mod tiles;
-mod attention;
-mod direct;
-mod epilogue;
-mod peak;
-mod pool;
-mod product;
-mod winograd;
-
-pub(super) use attention::Attention;
-pub(super) use direct::Direct;
-pub(super) use epilogue::Epilogue;
-pub(super) use pool::MaxPool;
-pub(super) use product::Product;
-pub(super) use winograd::{Outputs, Tile, Tile2, Tile3, Tile4, weights};
-
-use super::instruction_set::InstructionSet;
-use super::quantization::Storage;
+use crate::instruction_set::InstructionSet;
+use crate::kernels::{Kernels, Products, Step, Transforms};
+use crate::loops::{Attention, Direct, MaxPool, Outputs, Product, Tile, Tile2, Tile3, Tile4};
+use crate::loops::{attention, direct, peak, pool, product, winograd};
 #[cfg(target_arch = "aarch64")]
-use super::simd::Neon;
+use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
-use super::simd::{Avx2, Avx512, Avx512Bf16, Avx512Vnni};
-use super::simd::{Dot, Halves, Numbers, Portable, Simd};
-
-/// Values between neighbouring pixels of a register tile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Blocks of channels, at a stride of 1.
-    Block,
-    /// Blocks of channels, at a stride of 2.
-    TwoBlocks,
-    /// The picture's three channels, which are one value where they are bytes, at a stride of 1.
-    Rgb,
-    /// The same at a stride of 2.
-    TwoRgb,
-}
-
-impl Step {
-    fn is_in_picture(self) -> bool {
-        matches!(self, Self::Rgb | Self::TwoRgb)
-    }
-
-    fn is_two(self) -> bool {
-        matches!(self, Self::TwoBlocks | Self::TwoRgb)
-    }
-}
-
-/// The inner loops of one instruction set.
-///
-/// All are unsafe: they need the instruction set, and memory behind every pointer as their arguments describe it.
-#[derive(Debug)]
-pub(super) struct Kernels {
-    pub(super) instruction_set: InstructionSet,
-    /// Values of a pixel in a block, and channels of a vector.
-    pub(super) lanes: usize,
-    pub(super) numbers: Products,
-    /// The picture is no halves.
-    pub(super) halves: Products,
-    pub(super) bytes: Products,
-    /// A product of Winograd's convolution: its vectors (1 or 2) and its tiles, no more than the largest register tile has
-    /// pixels.
-    pub(super) product: unsafe fn(usize, usize, &Product),
-    /// The same where inputs and weights are halves.
-    pub(super) product_halves: unsafe fn(usize, usize, &Product),
-    /// Transforms for tiles of 2, 3 and 4 outputs an axis.
-    pub(super) transforms: [Transforms; 3],
-    pub(super) max_pool: unsafe fn(&MaxPool),
-    pub(super) max_pool_halves: unsafe fn(&MaxPool),
-    pub(super) max_pool_bytes: unsafe fn(&MaxPool),
-    pub(super) attention: unsafe fn(&Attention),
-}
-
-/// Loops over products of one kind of values.
-#[derive(Debug)]
-pub(super) struct Products {
-    /// Whether the instruction set has one for their sums: then what is smaller is faster.
-    pub(super) is_one_instruction: bool,
-    /// The largest register tile.
-    pub(super) tile: usize,
-    /// A register tile of a convolution: its step, its vectors (1 or 2) and its pixels.
-    pub(super) direct: unsafe fn(Step, usize, usize, &Direct<'_>),
-    /// So many rounds of multiplications and additions in registers, and how many those were.
-    pub(super) peak: unsafe fn(usize) -> usize,
-}
-
-/// The transforms of one size of tile.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Transforms {
-    /// Input, the distance of its rows, output, the distance of the points.
-    pub(super) inputs: unsafe fn(*const f32, usize, *mut f32, usize),
-    /// The same where both are halves.
-    pub(super) inputs_halves: unsafe fn(*const f32, usize, *mut f32, usize),
-    /// The same from bytes, of which this one stands for 0 and neighbours are 1 apart, to halves.
-    pub(super) inputs_bytes: unsafe fn(*const f32, usize, *mut f32, usize, f32),
-    pub(super) outputs: unsafe fn(&Outputs),
-}
+use crate::simd::{Avx2, Avx512, Avx512Bf16, Avx512Vnni};
+use crate::simd::{Dot, Halves, Numbers, Portable, Simd};
 
 const fn products<D: Dot>(
     direct: unsafe fn(Step, usize, usize, &Direct<'_>),
@@ -381,50 +293,27 @@ halves!(portable_halves, Halves<Portable>);
 bytes!(portable_bytes, Portable);
 kernels!(PORTABLE, Portable, Portable, portable, portable_halves, portable_bytes);
 
-impl Kernels {
-    /// Vectors of a group of output channels where so many channels are left.
-    pub(super) fn vectors(&self, channels: usize) -> usize {
-        channels.div_ceil(self.lanes).min(2)
-    }
-
-    /// Those of values that are stored in such a way.
-    pub(super) fn products(&self, storage: Storage) -> &Products {
-        match storage {
-            Storage::Numbers => &self.numbers,
-            Storage::Halves => &self.halves,
-            Storage::Bytes(_) => &self.bytes,
-        }
-    }
-
-    /// The fastest kernels of an instruction set, or of all, that this processor can run.
-    pub(super) fn chosen(instruction_set: Option<InstructionSet>) -> Option<&'static Self> {
-        let is_wanted =
-            |kernels: &&Self| instruction_set.is_none_or(|wanted| wanted == kernels.instruction_set);
-        Self::available().into_iter().find(is_wanted)
-    }
-
-    /// The kernels that this processor can run, the fastest first.
-    pub(super) fn available() -> Vec<&'static Self> {
-        let mut available = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        {
-            let fma = std::arch::is_x86_feature_detected!("fma");
-            if fma && std::arch::is_x86_feature_detected!("avx512f") {
-                if std::arch::is_x86_feature_detected!("avx512vnni") {
-                    if std::arch::is_x86_feature_detected!("avx512bf16") {
-                        available.push(&AVX512_BF16);
-                    }
-                    available.push(&AVX512_VNNI);
+/// The kernels that this processor can run, the fastest first.
+pub(crate) fn available() -> Vec<&'static Kernels> {
+    let mut available = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    {
+        let fma = std::arch::is_x86_feature_detected!("fma");
+        if fma && std::arch::is_x86_feature_detected!("avx512f") {
+            if std::arch::is_x86_feature_detected!("avx512vnni") {
+                if std::arch::is_x86_feature_detected!("avx512bf16") {
+                    available.push(&AVX512_BF16);
                 }
-                available.push(&AVX512);
+                available.push(&AVX512_VNNI);
             }
-            if fma && std::arch::is_x86_feature_detected!("avx2") {
-                available.push(&AVX2);
-            }
+            available.push(&AVX512);
         }
-        #[cfg(target_arch = "aarch64")]
-        available.push(&NEON);
-        available.push(&PORTABLE);
-        available
+        if fma && std::arch::is_x86_feature_detected!("avx2") {
+            available.push(&AVX2);
+        }
     }
+    #[cfg(target_arch = "aarch64")]
+    available.push(&NEON);
+    available.push(&PORTABLE);
+    available
 }

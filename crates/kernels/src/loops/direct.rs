@@ -3,36 +3,39 @@
 #![expect(unsafe_code, reason = "vector instructions on pointers into the arena")]
 
 use super::epilogue::Epilogue;
-use crate::executor::cpu::simd::{Dot, Simd, prefetch_weights};
+use crate::simd::{Dot, Simd, prefetch_weights};
 
 /// What a register tile of a convolution is made of. Distances are in values.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::executor::cpu) struct Direct<'a> {
+pub struct Direct<'a> {
     /// The first tap of the first pixel.
-    pub(in crate::executor::cpu) input: *const f32,
+    pub input: *const f32,
     /// From a block of input channels to the next.
-    pub(in crate::executor::cpu) input_block: usize,
+    pub input_block: usize,
     /// From a row of taps to the next.
-    pub(in crate::executor::cpu) row: usize,
+    pub row: usize,
     /// From a tap to its right neighbour.
-    pub(in crate::executor::cpu) column: usize,
+    pub column: usize,
     /// Rows and columns of taps.
-    pub(in crate::executor::cpu) taps: (usize, usize),
+    pub taps: (usize, usize),
     /// Values of each block of the input that a tap takes.
-    pub(in crate::executor::cpu) counts: &'a [u16],
+    pub counts: &'a [u16],
     /// In the order of the loops: block, row, column, value, and the tile's vectors of output channels.
-    pub(in crate::executor::cpu) weights: *const f32,
-    /// One for each output channel of the tile, as `bias`; for sums of bytes only.
-    pub(in crate::executor::cpu) scales: *const f32,
-    pub(in crate::executor::cpu) bias: *const f32,
+    pub weights: *const f32,
+    /// One for each output channel of the tile; for sums of bytes only.
+    pub scales: *const f32,
+    /// One for each output channel of the tile.
+    pub bias: *const f32,
     /// The first pixel's first vector; the others' follow it.
-    pub(in crate::executor::cpu) output: *mut f32,
+    pub output: *mut f32,
     /// From there to the second vector.
-    pub(in crate::executor::cpu) output_vector: usize,
+    pub output_vector: usize,
     /// What is added, laid out as the output.
-    pub(in crate::executor::cpu) residual: *const f32,
-    pub(in crate::executor::cpu) residual_vector: usize,
-    pub(in crate::executor::cpu) epilogue: Epilogue,
+    pub residual: *const f32,
+    /// From there to the second vector.
+    pub residual_vector: usize,
+    /// What becomes of the sums.
+    pub epilogue: Epilogue,
 }
 
 macro_rules! tile {
@@ -106,7 +109,7 @@ register_tiles!(tile);
 ///
 /// As [`Simd`], for everything that `a` points to.
 #[inline(always)]
-pub(super) unsafe fn direct<D: Dot, const VECTORS: usize, const PIXEL: usize>(pixels: usize, a: &Direct<'_>) {
+pub(crate) unsafe fn direct<D: Dot, const VECTORS: usize, const PIXEL: usize>(pixels: usize, a: &Direct<'_>) {
     // SAFETY: the caller's. Tiles above what the instruction set uses are left out of its code.
     unsafe { by_tile!(pixels, D::TILE, (D, VECTORS, PIXEL), a) }
 }

@@ -1,33 +1,39 @@
 //! What one pixel takes from all others.
 #![expect(unsafe_code, reason = "vector instructions on pointers into the arena")]
 
-use crate::executor::cpu::simd::{Simd, exp};
+use crate::simd::{Simd, exp};
 
 /// A pixel that looks at `size.0 * size.1` others. Distances are in values.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::executor::cpu) struct Attention {
+pub struct Attention {
     /// The pixel's first channel in each block.
-    pub(in crate::executor::cpu) query: *const f32,
-    pub(in crate::executor::cpu) query_block: usize,
+    pub query: *const f32,
+    /// From a block of its channels to the next.
+    pub query_block: usize,
     /// Channel by channel the keys of all pixels, `pixels` apart.
-    pub(in crate::executor::cpu) keys: *const f32,
+    pub keys: *const f32,
     /// A multiple of the lanes, of which those that are no pixels are zero.
-    pub(in crate::executor::cpu) pixels: usize,
+    pub pixels: usize,
     /// Channels of the query and of each key.
-    pub(in crate::executor::cpu) channels: usize,
-    pub(in crate::executor::cpu) scale: f32,
+    pub channels: usize,
+    /// What each score is multiplied by.
+    pub scale: f32,
     /// Room for `pixels` values.
-    pub(in crate::executor::cpu) shares: *mut f32,
+    pub shares: *mut f32,
     /// The first pixel's values; rows are `value_row` apart.
-    pub(in crate::executor::cpu) value: *const f32,
-    pub(in crate::executor::cpu) value_block: usize,
-    pub(in crate::executor::cpu) value_row: usize,
+    pub value: *const f32,
+    /// From a block of values to the next.
+    pub value_block: usize,
+    /// From a row of values to the next.
+    pub value_row: usize,
     /// Height and width in pixels.
-    pub(in crate::executor::cpu) size: (usize, usize),
+    pub size: (usize, usize),
     /// Blocks of values.
-    pub(in crate::executor::cpu) blocks: usize,
-    pub(in crate::executor::cpu) output: *mut f32,
-    pub(in crate::executor::cpu) output_block: usize,
+    pub blocks: usize,
+    /// The pixel's first output.
+    pub output: *mut f32,
+    /// From a block of outputs to the next.
+    pub output_block: usize,
 }
 
 /// The pixel.
@@ -36,7 +42,7 @@ pub(in crate::executor::cpu) struct Attention {
 ///
 /// As [`Simd`], for everything that `a` points to.
 #[inline(always)]
-pub(super) unsafe fn attention<S: Simd>(a: &Attention) {
+pub(crate) unsafe fn attention<S: Simd>(a: &Attention) {
     let (height, width) = a.size;
     // SAFETY: the caller's.
     unsafe {

@@ -10,18 +10,18 @@ mod neon;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use avx2::Avx2;
+pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
-pub(super) use avx512::{Avx512, Avx512Bf16, Avx512Vnni};
+pub(crate) use avx512::{Avx512, Avx512Bf16, Avx512Vnni};
 #[cfg(target_arch = "aarch64")]
-pub(super) use neon::Neon;
-pub(super) use portable::Portable;
+pub(crate) use neon::Neon;
+pub(crate) use portable::Portable;
 
 use std::marker::PhantomData;
 
 use half::bf16;
 
-use super::memory::LINE;
+use crate::LINE;
 
 /// Operations on vectors of [`Simd::LANES`] values. All are inlined into functions that enable the instruction set.
 ///
@@ -29,7 +29,7 @@ use super::memory::LINE;
 ///
 /// Every operation needs the instruction set of its type; `load` and `store` need as many values at the
 /// pointer as they move, at any alignment.
-pub(super) trait Simd: Copy {
+pub trait Simd: Copy {
     /// A vector.
     type V: Copy;
     /// Values of a vector: the channels of a block.
@@ -73,7 +73,7 @@ pub(super) trait Simd: Copy {
 /// # Safety
 ///
 /// As [`Simd`]; `load` and `store` move a vector of numbers.
-pub(super) trait Stored<S: Simd>: Copy {
+pub(crate) trait Stored<S: Simd>: Copy {
     /// Numbers in the room of an `f32`.
     const EACH: usize;
 
@@ -87,7 +87,7 @@ pub(super) trait Stored<S: Simd>: Copy {
 /// # Safety
 ///
 /// As [`Simd`].
-pub(super) trait Dot: Copy {
+pub(crate) trait Dot: Copy {
     /// The numbers that the sums become.
     type F: Simd;
     /// A vector of sums.
@@ -113,11 +113,11 @@ pub(super) trait Dot: Copy {
 }
 
 /// Products of bytes whose sum surely fits into 32 bits.
-pub(super) const MOST_BYTES: usize = i32::MAX as usize / (255 * 127);
+pub const MOST_BYTES: usize = i32::MAX as usize / (255 * 127);
 
 /// Sums of products of numbers.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Numbers<S>(PhantomData<S>);
+pub(crate) struct Numbers<S>(PhantomData<S>);
 
 impl<S: Simd> Dot for Numbers<S> {
     type F = S;
@@ -170,7 +170,7 @@ impl<S: Simd> Stored<S> for Numbers<S> {
 /// Halves, bfloat16: the upper half of an `f32`. Sums of their products, one after the other: few processors have an
 /// instruction for them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Halves<S>(PhantomData<S>);
+pub(crate) struct Halves<S>(PhantomData<S>);
 
 impl<S: Simd> Stored<S> for Halves<S> {
     const EACH: usize = 2;
@@ -224,7 +224,7 @@ impl<S: Simd> Dot for Halves<S> {
 }
 
 /// Two halves in the room of an `f32`.
-pub(super) fn pair(halves: [f32; 2]) -> f32 {
+pub fn pair(halves: [f32; 2]) -> f32 {
     let [low, high] = halves.map(|half| u32::from(bf16::from_f32(half).to_bits()));
     f32::from_bits(if cfg!(target_endian = "little") { high << 16 | low } else { low << 16 | high })
 }
@@ -240,7 +240,7 @@ const AHEAD: usize = 512;
 ///
 /// As [`Simd`]; `weights` may be anything.
 #[inline(always)]
-pub(super) unsafe fn prefetch_weights<S: Simd, const VECTORS: usize>(weights: *const f32) {
+pub(crate) unsafe fn prefetch_weights<S: Simd, const VECTORS: usize>(weights: *const f32) {
     // SAFETY: the caller vouches for the instruction set.
     unsafe {
         S::prefetch(weights.wrapping_add(AHEAD));
@@ -257,7 +257,7 @@ pub(super) unsafe fn prefetch_weights<S: Simd, const VECTORS: usize>(weights: *c
 ///
 /// As [`Simd`].
 #[inline(always)]
-pub(super) unsafe fn exp<S: Simd>(v: S::V) -> S::V {
+pub(crate) unsafe fn exp<S: Simd>(v: S::V) -> S::V {
     /// ln 2 in two parts, of which the first times a small integer is exact (Cody and Waite, 1980).
     const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
     const TAYLOR: [f32; 7] = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];

@@ -7,7 +7,7 @@ use super::{Dot, Simd};
 
 /// NEON.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::executor::cpu) struct Neon;
+pub(crate) struct Neon;
 
 impl Simd for Neon {
     type V = float32x4x2_t;

@@ -1,13 +1,13 @@
 //! What happens to a convolution's sums before they are stored.
 #![expect(unsafe_code, reason = "vector instructions on pointers into the arena")]
 
-use crate::executor::cpu::quantization::{Quantization, Storage};
-use crate::executor::cpu::simd::{Simd, exp};
-use crate::graph::{Activation, Residual};
+use crate::layer::{Activation, Residual};
+use crate::simd::{Simd, exp};
+use crate::storage::{Quantization, Storage};
 
 /// What becomes of a convolution's sums.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::executor::cpu) struct Epilogue {
+pub struct Epilogue {
     curve: Curve,
     /// When the residual is added, and how it is stored.
     residual: Option<(Residual, Storage)>,
@@ -22,11 +22,8 @@ enum Curve {
 }
 
 impl Epilogue {
-    pub(in crate::executor::cpu) fn new(
-        activation: Activation,
-        residual: Option<(Residual, Storage)>,
-        output: Storage,
-    ) -> Self {
+    /// Of a convolution with this activation, to which something that is stored so may be added.
+    pub fn new(activation: Activation, residual: Option<(Residual, Storage)>, output: Storage) -> Self {
         let curve = match activation {
             Activation::Identity => Curve::Bent(1.0),
             Activation::Relu => Curve::Bent(0.0),
@@ -42,7 +39,7 @@ impl Epilogue {
     ///
     /// As [`Simd`]: `output` has room for the pixels, and `residual` as many where one is added.
     #[inline(always)]
-    pub(super) unsafe fn store<S: Simd, const PIXELS: usize>(
+    pub(crate) unsafe fn store<S: Simd, const PIXELS: usize>(
         self,
         values: [S::V; PIXELS],
         output: *mut f32,

@@ -1,22 +1,26 @@
 //! The largest values of windows.
 #![expect(unsafe_code, reason = "vector instructions on pointers into the arena")]
 
-use crate::executor::cpu::simd::{Simd, Stored};
-use crate::graph::Window;
+use crate::layer::Window;
+use crate::simd::{Simd, Stored};
 
 /// One row of outputs, one block of channels. Distances are in values.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::executor::cpu) struct MaxPool {
+pub struct MaxPool {
     /// The picture's first pixel; rows are `row` apart.
-    pub(in crate::executor::cpu) input: *const f32,
-    pub(in crate::executor::cpu) row: usize,
+    pub input: *const f32,
+    /// From a row to the next.
+    pub row: usize,
     /// Height and width of the input in pixels.
-    pub(in crate::executor::cpu) size: (usize, usize),
-    pub(in crate::executor::cpu) window: Window,
-    /// The row's first pixel, which row it is, and how many pixels it has.
-    pub(in crate::executor::cpu) output: *mut f32,
-    pub(in crate::executor::cpu) y: usize,
-    pub(in crate::executor::cpu) width: usize,
+    pub size: (usize, usize),
+    /// What the maximum is of.
+    pub window: Window,
+    /// The row's first output.
+    pub output: *mut f32,
+    /// Which row it is.
+    pub y: usize,
+    /// How many pixels it has.
+    pub width: usize,
 }
 
 /// Positions of a window at output `index` that lie in an axis of `length`.
@@ -31,7 +35,7 @@ fn inside(window: Window, index: usize, length: usize) -> (usize, usize) {
 ///
 /// As [`Simd`], for everything that `a` points to.
 #[inline(always)]
-pub(super) unsafe fn max_pool<S: Simd, F: Stored<S>>(a: &MaxPool) {
+pub(crate) unsafe fn max_pool<S: Simd, F: Stored<S>>(a: &MaxPool) {
     let (top, bottom) = inside(a.window, a.y, a.size.0);
     for x in 0..a.width {
         let (left, right) = inside(a.window, x, a.size.1);
@@ -57,7 +61,7 @@ pub(super) unsafe fn max_pool<S: Simd, F: Stored<S>>(a: &MaxPool) {
 ///
 /// As [`max_pool`].
 #[inline(always)]
-pub(super) unsafe fn max_pool_bytes<const BYTES: usize>(a: &MaxPool) {
+pub(crate) unsafe fn max_pool_bytes<const BYTES: usize>(a: &MaxPool) {
     let (top, bottom) = inside(a.window, a.y, a.size.0);
     for x in 0..a.width {
         let (left, right) = inside(a.window, x, a.size.1);

@@ -2,20 +2,20 @@
 //! transformed weights.
 #![expect(unsafe_code, reason = "vector instructions on pointers into the arena")]
 
-use crate::executor::cpu::memory::LINE;
-use crate::executor::cpu::simd::{Dot, Simd, prefetch_weights};
+use crate::LINE;
+use crate::simd::{Dot, Simd, prefetch_weights};
 
 /// Operands of a product. Distances are in values.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::executor::cpu) struct Product {
+pub struct Product {
     /// The first tile's channels.
-    pub(in crate::executor::cpu) input: *const f32,
+    pub input: *const f32,
     /// Values of the channels, of which each is one or two; also the distance from a tile to the next.
-    pub(in crate::executor::cpu) channels: usize,
+    pub channels: usize,
     /// For each value of the channels the vectors of output channels.
-    pub(in crate::executor::cpu) weights: *const f32,
+    pub weights: *const f32,
     /// For each tile the vectors of output channels.
-    pub(in crate::executor::cpu) output: *mut f32,
+    pub output: *mut f32,
 }
 
 macro_rules! product {
@@ -75,7 +75,7 @@ register_tiles!(product);
 ///
 /// As [`Simd`], for everything that `a` points to.
 #[inline(always)]
-pub(super) unsafe fn product<D: Dot, const VECTORS: usize>(tiles: usize, a: &Product) {
+pub(crate) unsafe fn product<D: Dot, const VECTORS: usize>(tiles: usize, a: &Product) {
     // SAFETY: the caller's. Products above what the instruction set uses are left out of its code.
     unsafe { by_tile!(tiles, D::TILE, (D, VECTORS), a) }
 }

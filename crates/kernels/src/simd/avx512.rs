@@ -8,7 +8,7 @@ use super::{Dot, Simd};
 
 /// AVX-512F; every processor that has it has FMA.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::executor::cpu) struct Avx512;
+pub(crate) struct Avx512;
 
 impl Simd for Avx512 {
     type V = __m512;
@@ -147,7 +147,7 @@ impl Dot for Avx512 {
 
 /// AVX-512F with the instruction for sums of products of bytes.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::executor::cpu) struct Avx512Vnni;
+pub(crate) struct Avx512Vnni;
 
 impl Dot for Avx512Vnni {
     type F = Avx512;
@@ -179,7 +179,7 @@ impl Dot for Avx512Vnni {
 
 /// AVX-512F with the instruction for sums of products of halves. It takes denormal numbers for zeros.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::executor::cpu) struct Avx512Bf16;
+pub(crate) struct Avx512Bf16;
 
 impl Dot for Avx512Bf16 {
     type F = Avx512;

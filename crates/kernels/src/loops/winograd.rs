@@ -6,13 +6,13 @@
 #![expect(unsafe_code, reason = "vector instructions on pointers into the arena")]
 
 use super::epilogue::Epilogue;
-use crate::executor::cpu::simd::{Simd, Stored};
+use crate::simd::{Simd, Stored};
 
 /// Rows and columns of the largest tile.
 const MOST: usize = 6;
 
 /// A size of tile.
-pub(in crate::executor::cpu) trait Tile {
+pub trait Tile {
     /// Outputs of an axis.
     const OUTPUTS: usize;
     /// Points of an axis: `OUTPUTS + 2`.
@@ -37,11 +37,11 @@ pub(in crate::executor::cpu) trait Tile {
 }
 
 /// F(2 x 2, 3 x 3).
-pub(in crate::executor::cpu) struct Tile2;
+pub struct Tile2;
 /// F(3 x 3, 3 x 3).
-pub(in crate::executor::cpu) struct Tile3;
+pub struct Tile3;
 /// F(4 x 4, 3 x 3).
-pub(in crate::executor::cpu) struct Tile4;
+pub struct Tile4;
 
 impl Tile for Tile2 {
     const OUTPUTS: usize = 2;
@@ -178,7 +178,7 @@ impl Tile for Tile4 {
 ///
 /// As [`Simd`]: `input` has `T::POINTS` rows and columns, `output` room for as many points.
 #[inline(always)]
-pub(super) unsafe fn inputs<S: Simd, F: Stored<S>, T: Tile>(
+pub(crate) unsafe fn inputs<S: Simd, F: Stored<S>, T: Tile>(
     load: impl Fn(*const f32) -> S::V,
     input: *const f32,
     row: usize,
@@ -211,21 +211,25 @@ pub(super) unsafe fn inputs<S: Simd, F: Stored<S>, T: Tile>(
 
 /// Where a tile's outputs go. Distances are in values.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::executor::cpu) struct Outputs {
+pub struct Outputs {
     /// The products at the first point, `point` apart.
-    pub(in crate::executor::cpu) products: *const f32,
-    pub(in crate::executor::cpu) point: usize,
+    pub products: *const f32,
+    /// From a point to the next.
+    pub point: usize,
     /// One vector.
-    pub(in crate::executor::cpu) bias: *const f32,
+    pub bias: *const f32,
     /// The first pixel; rows are `row` apart.
-    pub(in crate::executor::cpu) output: *mut f32,
-    pub(in crate::executor::cpu) row: usize,
+    pub output: *mut f32,
+    /// From a row to the next.
+    pub row: usize,
     /// Rows and columns of the tile that lie in the picture.
-    pub(in crate::executor::cpu) size: (usize, usize),
+    pub size: (usize, usize),
     /// What is added.
-    pub(in crate::executor::cpu) residual: *const f32,
-    pub(in crate::executor::cpu) residual_row: usize,
-    pub(in crate::executor::cpu) epilogue: Epilogue,
+    pub residual: *const f32,
+    /// From a row of it to the next.
+    pub residual_row: usize,
+    /// What becomes of the sums.
+    pub epilogue: Epilogue,
 }
 
 /// A tile's outputs from the products at the points, one vector of channels.
@@ -234,7 +238,7 @@ pub(in crate::executor::cpu) struct Outputs {
 ///
 /// As [`Simd`], for everything that `a` points to.
 #[inline(always)]
-pub(super) unsafe fn outputs<S: Simd, T: Tile>(a: &Outputs) {
+pub(crate) unsafe fn outputs<S: Simd, T: Tile>(a: &Outputs) {
     // SAFETY: the caller's.
     unsafe {
         let zero = S::splat(0.0);
@@ -277,7 +281,7 @@ pub(super) unsafe fn outputs<S: Simd, T: Tile>(a: &Outputs) {
 }
 
 /// 3x3 weights at the points of a tile, row by row.
-pub(in crate::executor::cpu) fn weights<T: Tile>(taps: &[f32; 9]) -> [f32; MOST * MOST] {
+pub fn weights<T: Tile>(taps: &[f32; 9]) -> [f32; MOST * MOST] {
     let tap = |row: usize, column: usize| f64::from(taps[3 * row + column]);
     let columns: [[f64; MOST]; 3] =
         std::array::from_fn(|column| T::weights([tap(0, column), tap(1, column), tap(2, column)]));

@@ -7,7 +7,7 @@ use super::{Dot, Simd};
 
 /// AVX2 and FMA.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::executor::cpu) struct Avx2;
+pub(crate) struct Avx2;
 
 impl Simd for Avx2 {
     type V = __m256;

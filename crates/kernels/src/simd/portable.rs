@@ -4,7 +4,7 @@ use super::{Dot, Simd};
 
 /// Plain Rust.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::executor::cpu) struct Portable;
+pub(crate) struct Portable;
 
 #[inline(always)]
 fn each(a: [f32; 4], b: [f32; 4], f: impl Fn(f32, f32) -> f32) -> [f32; 4] {
