@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::super::scaled::{Columns, Value};
-use super::{chunk, part};
+use super::{AHEAD, chunk};
 
 /// From a pixel to the next, in bytes.
 const NEXT: usize = 3;
@@ -25,7 +25,7 @@ impl Avx2 {
     pub(super) fn blend<V: Value>(self, first: &[V], second: &[V], shares: [f32; 2], pixels: &mut [f32]) {
         #[target_feature(enable = "avx2,fma")]
         fn blend<V: Value>(first: &[V], second: &[V], shares: [f32; 2], pixels: &mut [f32]) {
-            V::blend(first, second, shares, pixels, part);
+            super::blend_ahead(first, second, shares, pixels);
         }
         // SAFETY: the processor has these instructions.
         unsafe { blend(first, second, shares, pixels) }
@@ -98,6 +98,7 @@ fn across<V: Value>(bytes: &[u8], columns: &Columns, values: &mut [V]) {
         let pairs = sources.as_chunks::<2>().0;
         for (pair, (&[left, right], spread)) in pairs.iter().zip(spreads).enumerate() {
             let left: &[u8; 16] = chunk(bytes, NEXT * left as usize);
+            _mm_prefetch::<_MM_HINT_T0>(left.as_ptr().wrapping_add(AHEAD).cast());
             let right: &[u8; 16] = chunk(bytes, NEXT * right as usize);
             let Some(target) = values[NEXT * (8 * index + 2 * pair)..].first_chunk_mut::<7>() else {
                 unreachable!("no room behind the row");

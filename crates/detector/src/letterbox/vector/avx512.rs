@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::super::scaled::{Columns, Value};
-use super::{chunk, part};
+use super::{AHEAD, chunk};
 
 /// Pixels of a vector of 16 values, of which one is left over.
 const PIXELS: usize = 5;
@@ -12,12 +12,6 @@ const PIXELS: usize = 5;
 const WINDOW: usize = 64;
 /// From a pixel to the next, in bytes.
 const NEXT: usize = 3;
-
-/// How far ahead memory is fetched, in bytes: pictures are larger than the caches near the processor, and it does not fetch
-/// beyond a page by itself.
-const AHEAD: usize = 2048;
-/// Values between two times that memory is fetched for them.
-const PORTION: usize = 256;
 
 /// AVX-512 with permutations of bytes (VBMI), which the processor has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,13 +30,7 @@ impl Avx512 {
     pub(super) fn blend<V: Value>(self, first: &[V], second: &[V], shares: [f32; 2], pixels: &mut [f32]) {
         #[target_feature(enable = "avx512f,avx512bw")]
         fn blend<V: Value>(first: &[V], second: &[V], shares: [f32; 2], pixels: &mut [f32]) {
-            let rows = first.chunks(PORTION).zip(second.chunks(PORTION));
-            for ((first, second), pixels) in rows.zip(pixels.chunks_mut(PORTION)) {
-                for line in (0..PORTION * size_of::<f32>()).step_by(WINDOW) {
-                    _mm_prefetch::<_MM_HINT_ET0>(pixels.as_ptr().wrapping_byte_add(AHEAD + line).cast());
-                }
-                V::blend(first, second, shares, pixels, part);
-            }
+            super::blend_ahead(first, second, shares, pixels);
         }
         // SAFETY: the processor has these instructions.
         unsafe { blend(first, second, shares, pixels) }
@@ -86,15 +74,16 @@ pub(in crate::letterbox) struct Across {
     groups: Vec<Group>,
 }
 
-/// Scaled pixels that are made of one vector of bytes, and of another that begins with the next pixel.
+/// Scaled pixels that are made of one vector of bytes. No vector of it lies in two lines of the cache.
 #[derive(Debug)]
+#[repr(C, align(32))]
 struct Group {
-    /// Where the vector begins in a row.
-    start: u32,
-    /// Where each value's first pixel has its byte in the vector.
-    bytes: [u8; 16],
     /// The shares of each pixel's two.
     shares: [[f32; 8]; 2],
+    /// Where each value's first pixel has its byte in the vector; the second follows.
+    bytes: [u8; 16],
+    /// Where the vector begins in a row.
+    start: u32,
 }
 
 impl Group {
@@ -118,7 +107,7 @@ impl Across {
     pub(super) fn new(Avx512(()): Avx512, columns: &Columns) -> Self {
         let sources = &columns.pixels[..columns.width()];
         // Places grow from left to right.
-        let fits = |group: &[u32]| NEXT * (group[group.len() - 1] - group[0]) as usize + NEXT <= WINDOW;
+        let fits = |group: &[u32]| NEXT * (group[group.len() - 1] - group[0]) as usize + 2 * NEXT <= WINDOW;
         let fit = |pixels: &usize| sources.chunks(*pixels).all(fits);
         let pixels = (1..=PIXELS).rev().find(fit).unwrap_or(1);
         let group = |(index, group): (usize, &[u32])| {
@@ -139,27 +128,26 @@ impl Across {
         // The lowest byte of each lane.
         const LOWEST: __mmask64 = 0x1111_1111_1111_1111;
         let spread = _mm512_setr_epi32(0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5);
+        let next = _mm512_set1_epi32(NEXT as i32);
         let mut rest = values;
         for Group { start, bytes: places, shares: [of_first, of_second] } in &self.groups {
-            let both: &[u8; WINDOW + NEXT] = chunk(bytes, *start as usize);
+            let window: &[u8; WINDOW] = chunk(bytes, *start as usize);
             let Some(target) = rest.first_chunk_mut::<16>() else {
                 unreachable!("no room behind the row");
             };
-            // The next row, or the one after it.
-            _mm_prefetch::<_MM_HINT_T0>(both.as_ptr().wrapping_add(AHEAD).cast());
-            // SAFETY: loads of arrays that are as long; the processor has AVX-512F.
+            _mm_prefetch::<_MM_HINT_T0>(window.as_ptr().wrapping_add(AHEAD).cast());
+            // SAFETY: loads of arrays that are as long, and a group's are aligned; the processor has AVX-512 with VBMI.
             unsafe {
-                let lanes = _mm512_cvtepu8_epi32(_mm_loadu_si128(places.as_ptr().cast()));
-                let numbers = |window: &[u8; WINDOW]| {
-                    let window = _mm512_loadu_si512(window.as_ptr().cast());
-                    _mm512_cvtepi32_ps(_mm512_maskz_permutexvar_epi8(LOWEST, lanes, window))
-                };
+                let window = _mm512_loadu_si512(window.as_ptr().cast());
+                let numbers =
+                    |places| _mm512_cvtepi32_ps(_mm512_maskz_permutexvar_epi8(LOWEST, places, window));
+                let places = _mm512_cvtepu8_epi32(_mm_load_si128(places.as_ptr().cast()));
                 let spread = |shares: &[f32; 8]| {
-                    let shares = _mm512_castps256_ps512(_mm256_loadu_ps(shares.as_ptr()));
+                    let shares = _mm512_castps256_ps512(_mm256_load_ps(shares.as_ptr()));
                     _mm512_permutexvar_ps(spread, shares)
                 };
-                let first = _mm512_mul_ps(numbers(chunk(both, 0)), spread(of_first));
-                let second = _mm512_mul_ps(numbers(chunk(both, NEXT)), spread(of_second));
+                let first = _mm512_mul_ps(numbers(places), spread(of_first));
+                let second = _mm512_mul_ps(numbers(_mm512_add_epi32(places, next)), spread(of_second));
                 V::store_five(_mm512_add_ps(first, second), target);
             }
             rest = &mut rest[NEXT * self.pixels..];
