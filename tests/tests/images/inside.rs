@@ -1,17 +1,13 @@
 //! Whoever is root in a container finds no limit there, and cannot lift it.
 
-use std::{fs, thread::sleep, time::Duration};
+use std::{thread::sleep, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use sluice_tests::{
-    docker::{Docker, Unified},
-    program, skipped,
-    trace::Tracer,
-};
+use sluice_tests::{docker::Docker, program, skipped, trace::Tracer};
 
 use crate::{
-    support::{images, load, logs, promise, start_shaper, wait_for_shaper, wait_until_it_waits},
+    support::{Shaper, logs, promise, wait_for_shaper, wait_until_it_waits},
     uploader::{RATE, Uploader},
 };
 
@@ -73,16 +69,11 @@ fn root_inside_sees_no_limit_and_cannot_lift_it() -> Result<()> {
         skipped(why);
         return Ok(());
     }
-    let directory = tempfile::tempdir()?;
-    images(directory.path(), &["shaper"])?;
-    let bpffs = directory.path().join("bpf");
-    fs::create_dir(&bpffs)?;
+    let (shaper, docker) = Shaper::in_engine("inside", 9)?;
     let agent = program::path("shaper-agent")?;
     let agent = format!("--volume={}:/agent:ro", agent.parent().context("it lies in a folder")?.display());
-    let docker = Docker::start("inside", 9, Unified::AsIs)?;
-    load(&docker, directory.path())?;
     let (held, free) = (Uploader::new(&docker, "held")?, Uploader::new(&docker, "free")?);
-    start_shaper(&docker, &bpffs, &[], &["--wait", "--container", "held", "--rate", RATE])?;
+    shaper.start(&docker, &[], &["--wait", "--container", "held", "--rate", RATE])?;
     wait_until_it_waits(&docker)?;
 
     for capabilities in [&[][..], &["--cap-add=NET_ADMIN", "--cap-add=NET_RAW"]] {

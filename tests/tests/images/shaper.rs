@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use sluice_tests::{
-    docker::{Docker, NETWORK, Unified},
+    docker::{Docker, NETWORK},
     eventually,
     hosted::{self, Hosted},
     skipped,
@@ -19,7 +19,7 @@ use sluice_tests::{
 };
 
 use crate::{
-    support::{LONG, images, load, logs, start_shaper, status, wait_for_shaper, wait_until_it_waits},
+    support::{LONG, Shaper, logs, status, wait_for_shaper, wait_until_it_waits},
     uploader::{RATE, Uploader},
 };
 
@@ -36,17 +36,12 @@ fn one_container_is_held_whatever_becomes_of_it_and_nobody_else() -> Result<()> 
         skipped(why);
         return Ok(());
     }
-    let directory = tempfile::tempdir()?;
-    images(directory.path(), &["shaper"])?;
-    let bpffs = directory.path().join("bpf");
-    fs::create_dir(&bpffs)?;
-    let docker = Docker::start("shaper", 6, Unified::AsIs)?;
-    load(&docker, directory.path())?;
+    let (shaper, docker) = Shaper::in_engine("shaper", 6)?;
     let (held, free) = (Uploader::new(&docker, "held")?, Uploader::new(&docker, "free")?);
     held.run(&[])?;
     free.run(&[])?;
     held.is_free()?;
-    start_shaper(&docker, &bpffs, &[], &["--container", "held", "--rate", RATE])?;
+    shaper.start(&docker, &[], &["--container", "held", "--rate", RATE])?;
     wait_for_shaper(&docker)?;
 
     let other = free.address()?;
@@ -116,27 +111,23 @@ fn a_container_that_is_waited_for_is_limited_from_its_start() -> Result<()> {
         skipped(why);
         return Ok(());
     }
-    let directory = tempfile::tempdir()?;
-    images(directory.path(), &["shaper"])?;
-    let bpffs = directory.path().join("bpf");
-    fs::create_dir(&bpffs)?;
-    let docker = Docker::start("waiting", 8, Unified::AsIs)?;
-    load(&docker, directory.path())?;
+    let (shaper, docker) = Shaper::in_engine("waiting", 8)?;
     let arguments = ["--wait", "--container", "later", "--rate", RATE];
     let ends = || -> Result<()> {
         docker.client(&["kill", "--signal=INT", "agent"])?;
         let code = docker.client(&["wait", "agent"])?;
         ensure!(code.trim() == "0", "it ends with {}\n{}", code.trim(), logs(&docker, &["agent"]));
         docker.client(&["rm", "agent"])?;
-        ensure!(fs::read_dir(&bpffs)?.next().is_none(), "something is left in {}", bpffs.display());
+        let pins = shaper.bpffs();
+        ensure!(fs::read_dir(&pins)?.next().is_none(), "something is left in {}", pins.display());
         Ok(())
     };
     // Ctrl-C while nothing has come yet.
-    start_shaper(&docker, &bpffs, &[], &arguments)?;
+    shaper.start(&docker, &[], &arguments)?;
     wait_until_it_waits(&docker)?;
     ends()?;
 
-    start_shaper(&docker, &bpffs, &[], &arguments)?;
+    shaper.start(&docker, &[], &arguments)?;
     wait_until_it_waits(&docker)?;
     let later = Uploader::new(&docker, "later")?;
     let tracer = Tracer::start(&docker.bridge())?;
@@ -155,17 +146,14 @@ fn a_container_on_the_hosts_network_is_held_and_the_host_is_not() -> Result<()> 
         skipped(why);
         return Ok(());
     }
-    let directory = tempfile::tempdir()?;
-    images(directory.path(), &["shaper"])?;
-    let bpffs = directory.path().join("bpf");
-    fs::create_dir(&bpffs)?;
+    let shaper = Shaper::make()?;
     let hosted = Hosted::start("img-hosted", 10, 7)?;
-    load(&hosted.docker, directory.path())?;
+    shaper.load(&hosted.docker)?;
     hosted.is_free()?;
     // The container's own view of cgroups ends at its own.
     let cgroups = ["--volume", "/sys/fs/cgroup:/sys/fs/cgroup"];
     let limit = ["--container", hosted::NAME, "--rate", hosted::RATE];
-    start_shaper(&hosted.docker, &bpffs, &cgroups, &limit)?;
+    shaper.start(&hosted.docker, &cgroups, &limit)?;
     wait_for_shaper(&hosted.docker)?;
     hosted.is_limited(|| status(&hosted.docker)).with_context(|| logs(&hosted.docker, &["agent"]))?;
     hosted.docker.client(&["stop", "agent"])?;

@@ -3,13 +3,18 @@
 use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
-use sluice_tests::{docker::Docker, eventually, program, promise::Promise};
+use sluice_tests::{
+    docker::{Docker, Unified},
+    eventually, program,
+    promise::Promise,
+};
+use tempfile::TempDir;
 
 pub(crate) const LONG: Duration = Duration::from_secs(90);
 
@@ -51,35 +56,63 @@ pub(crate) fn logs(docker: &Docker, names: &[&str]) -> String {
     names.iter().map(of).collect::<Vec<_>>().join("\n")
 }
 
-/// Starts the shaper's image as the container `agent`, with its pins in `bpffs`.
-pub(crate) fn start_shaper(
-    docker: &Docker,
-    bpffs: &Path,
-    options: &[&str],
-    arguments: &[&str],
-) -> Result<()> {
-    let socket = format!("{}:/var/run/docker.sock:ro", docker.socket().display());
-    let pins = format!("{}:/sys/fs/bpf", bpffs.display());
-    // SYS_ADMIN includes BPF and PERFMON, which this engine does not know.
-    let privileges = ["--cap-drop=ALL", "--cap-add=NET_ADMIN", "--cap-add=SYS_ADMIN", "--cap-add=SYS_PTRACE"];
-    let run = ["run", "--detach", "--name=agent", "--net=host", "--pid=host", "--read-only"];
-    // On the host's network, tests that run side by side are each other's neighbours.
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-    let listen = format!("--env=SLUICE_LISTEN={free}");
-    // By these the shaper knows of a container sooner than the engine tells of it.
-    let tasks = format!("{}:/run/containerd/io.containerd.runtime.v2.task:ro", docker.tasks().display());
-    let view = [
-        "--security-opt=apparmor=unconfined",
-        "--volume",
-        &socket,
-        "--volume",
-        &pins,
-        "--volume",
-        &tasks,
-        &listen,
-    ];
-    docker.client(&[&run[..], &privileges, &view, options, &["sluice-shaper"], arguments].concat())?;
-    Ok(())
+/// The shaper's image, and a folder for its pins.
+pub(crate) struct Shaper(TempDir);
+
+impl Shaper {
+    /// Makes the image.
+    pub(crate) fn make() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        images(folder.path(), &["shaper"])?;
+        let shaper = Self(folder);
+        fs::create_dir(shaper.bpffs())?;
+        Ok(shaper)
+    }
+
+    /// The same, and an engine that has it. The subnet is that of [`Docker::start`].
+    pub(crate) fn in_engine(tag: &str, subnet: u8) -> Result<(Self, Docker)> {
+        let shaper = Self::make()?;
+        let docker = Docker::start(tag, subnet, Unified::AsIs)?;
+        shaper.load(&docker)?;
+        Ok((shaper, docker))
+    }
+
+    /// Gives an engine the image.
+    pub(crate) fn load(&self, docker: &Docker) -> Result<()> {
+        load(docker, self.0.path())
+    }
+
+    /// Where its pins are.
+    pub(crate) fn bpffs(&self) -> PathBuf {
+        self.0.path().join("bpf")
+    }
+
+    /// Starts the image as the container `agent`.
+    pub(crate) fn start(&self, docker: &Docker, options: &[&str], arguments: &[&str]) -> Result<()> {
+        let socket = format!("{}:/var/run/docker.sock:ro", docker.socket().display());
+        let pins = format!("{}:/sys/fs/bpf", self.bpffs().display());
+        // SYS_ADMIN includes BPF and PERFMON, which this engine does not know.
+        let privileges =
+            ["--cap-drop=ALL", "--cap-add=NET_ADMIN", "--cap-add=SYS_ADMIN", "--cap-add=SYS_PTRACE"];
+        let run = ["run", "--detach", "--name=agent", "--net=host", "--pid=host", "--read-only"];
+        // On the host's network, tests that run side by side are each other's neighbours.
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let listen = format!("--env=SLUICE_LISTEN={free}");
+        // By these the shaper knows of a container sooner than the engine tells of it.
+        let tasks = format!("{}:/run/containerd/io.containerd.runtime.v2.task:ro", docker.tasks().display());
+        let view = [
+            "--security-opt=apparmor=unconfined",
+            "--volume",
+            &socket,
+            "--volume",
+            &pins,
+            "--volume",
+            &tasks,
+            &listen,
+        ];
+        docker.client(&[&run[..], &privileges, &view, options, &["sluice-shaper"], arguments].concat())?;
+        Ok(())
+    }
 }
 
 /// Waits until the shaper waits for its container, its programs loaded.

@@ -4,6 +4,8 @@
 //!
 //! - `mirrors`: where they come from
 //! - `apt`: fetching them
+//! - `deb`: what is in the file of one
 
 pub(crate) mod apt;
+pub(crate) mod deb;
 mod mirrors;

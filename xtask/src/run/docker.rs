@@ -141,28 +141,23 @@ impl Made {
 /// A container to be run in the foreground, that its program's signals and lines go through.
 #[derive(Debug)]
 pub struct Container {
-    command: Command,
+    name: &'static str,
+    options: Vec<OsString>,
     image: String,
     arguments: Vec<OsString>,
 }
 
 impl Container {
     /// A container of the run's `image` without any privilege.
-    pub fn new(name: &str, network: &str, image: &str) -> Self {
-        let mut command = Command::new(CLIENT);
-        command.args([
-            "run",
-            "--rm",
-            "--name",
+    pub fn new(name: &'static str, network: &str, image: &str) -> Self {
+        let options = ["--rm", "--name", name, "--network", network, "--read-only", "--cap-drop", "ALL"];
+        let options = options.into_iter().chain(["--security-opt", "no-new-privileges"]);
+        Self {
             name,
-            "--network",
-            network,
-            "--read-only",
-            "--cap-drop",
-            "ALL",
-        ]);
-        command.args(["--security-opt", "no-new-privileges"]);
-        Self { command, image: format!("{image}:{TAG}"), arguments: Vec::new() }
+            options: options.map(OsString::from).collect(),
+            image: format!("{image}:{TAG}"),
+            arguments: Vec::new(),
+        }
     }
 
     /// Adds an argument of the program.
@@ -197,13 +192,31 @@ impl Container {
         volume.push(":");
         volume.push(to);
         volume.push(access);
-        self.command.arg("--volume").arg(volume);
+        self.options.extend(["--volume".into(), volume]);
     }
 
-    /// The command that runs it.
-    pub fn command(mut self) -> Command {
-        self.command.arg(self.image).args(self.arguments);
-        self.command
+    /// Creates it, and gives the command that starts it.
+    ///
+    /// `docker run` would do both, and if it were killed in between the engine could create the container after the run has
+    /// removed what there was.
+    ///
+    /// # Errors
+    ///
+    /// The engine refuses.
+    pub fn create(self) -> Result<Command> {
+        engine::client(&self.words())?;
+        let mut start = Command::new(CLIENT);
+        start.args(["start", "--attach", self.name]);
+        Ok(start)
+    }
+
+    /// What is asked of the engine.
+    fn words(&self) -> Vec<OsString> {
+        let mut words = vec!["create".into()];
+        words.extend(self.options.iter().cloned());
+        words.push(self.image.clone().into());
+        words.extend(self.arguments.iter().cloned());
+        words
     }
 }
 
@@ -215,9 +228,7 @@ mod tests {
     fn a_container_has_its_files_and_nothing_else() {
         let mut container = Container::new(EDGE, NETWORK, "sluice-edge");
         container.argument("--model").file("", Path::new("/home/me/little.safetensors"));
-        let command = container.command();
-        let line: Vec<_> = command.get_args().map(|argument| argument.to_string_lossy()).collect();
-        let line = line.join(" ");
+        let line = container.words().join(" ".as_ref()).into_string().unwrap();
         assert!(line.contains("--volume /home/me/little.safetensors:/files/little.safetensors:ro"), "{line}");
         assert!(line.ends_with("sluice-edge:run-all --model /files/little.safetensors"), "{line}");
         assert!(line.contains("--cap-drop ALL"), "{line}");

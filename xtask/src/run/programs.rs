@@ -85,7 +85,7 @@ impl Starter<'_> {
             Runtime::Docker => {
                 let mut container = Container::new(docker::CLOUD, "host", "sluice-cloud");
                 container.argument("--model").file("", &self.plan.big).argument("--listen").argument(listen);
-                container.command()
+                container.create()?
             }
         };
         let mut part = self.start("cloud-daemon", command, None)?;
@@ -114,7 +114,7 @@ impl Starter<'_> {
                 let listen = format!("{address}:{UNPRIVILEGED_RTSP_PORT}");
                 let mut container = Container::new(docker::CAMERA, "host", "sluice-camera");
                 container.argument("--listen").argument(&listen).argument("--play").file("/video1=", video);
-                (listen, container.command())
+                (listen, container.create()?)
             }
         };
         let mut part = self.start("rtsp-relay", command, None)?;
@@ -205,7 +205,7 @@ impl Starter<'_> {
         container.argument("--hem-name").argument(&hem.name);
         container.argument("--hem-parameters").argument(&hem.parameters).argument("--status-json");
         container.argument("--out").results(&self.plan.out)?;
-        self.start("edge-daemon", container.command(), None)
+        self.start("edge-daemon", container.create()?, None)
     }
 
     fn command(&self, binary: &str) -> Command {

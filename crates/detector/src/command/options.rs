@@ -179,7 +179,7 @@ pub(super) struct BenchOptions {
     #[arg(long, value_name = "0..1")]
     pub(super) score_threshold: Option<f32>,
 
-    /// Also times each layer, beside what the processor can do at most.
+    /// Also times each layer, beside what processor and memory can do at most.
     #[arg(long)]
     pub(super) layers: bool,
 

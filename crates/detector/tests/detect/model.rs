@@ -164,6 +164,21 @@ fn a_model_is_timed() {
 }
 
 #[test]
+fn layers_are_timed_beside_what_the_machine_can_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let bench = ["bench", "--runs", "2", "--warmup", "0", "--layers"];
+    let report = checked(&stdout(&with_model(path, &[&bench[..], &["--json"]].concat())), "detect-bench");
+    let layers = report["layers"]["layers"].as_array().unwrap();
+    let sum = |what: &str| layers.iter().map(|layer| layer[what].as_u64().unwrap()).sum::<u64>();
+    assert!(sum("flops") > 0);
+    // No more than two numbers a product, and as much again for what completes vectors.
+    assert!(sum("bytes") > 64 * 96 * 3 * 4 && sum("bytes") < 8 * sum("flops"), "{layers:?}");
+    let text = stdout(&with_model(path, &bench));
+    assert!(text.contains("of memory\n") && text.contains(" GB/s from memory.\n"), "{text}");
+}
+
+#[test]
 fn batches_are_compared() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();

@@ -97,6 +97,8 @@ pub(super) struct Layers {
     /// The same in the network's precision; only where that is not single.
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_lower_gops: Option<f64>,
+    /// What all threads together read from memory, in 10⁹ bytes a second.
+    reading_gb_s: f64,
     layers: Vec<Layer>,
 }
 
@@ -111,6 +113,10 @@ struct Layer {
     /// The definition's multiplications and additions by time and peak of all threads; Winograd's form needs fewer, so that
     /// it may exceed 1.
     share_of_peak: f64,
+    /// Its packed weights once, its inputs and its output.
+    bytes: u64,
+    /// Those bytes by time and what is read from memory at most; above 1 where they are in a cache.
+    share_of_reading: f64,
 }
 
 impl From<Profile> for Layers {
@@ -124,10 +130,13 @@ impl From<Profile> for Layers {
             share_of_peak: layer.flops as f64
                 / layer.time.as_secs_f64().max(1e-9)
                 / (layer.peak_flops * threads),
+            bytes: layer.bytes,
+            share_of_reading: layer.bytes as f64 / layer.time.as_secs_f64().max(1e-9) / profile.reading,
         };
         Self {
             peak_gflops: profile.peak_flops / 1e9,
             peak_lower_gops: profile.peak_lower.map(|peak| peak / 1e9),
+            reading_gb_s: profile.reading / 1e9,
             layers: profile.layers.into_iter().map(layer).collect(),
         }
     }
@@ -188,20 +197,26 @@ pub(super) fn write_text(report: &Report, output: &mut dyn Write) -> Result<()> 
         }
     }
     let Some(layers) = &report.layers else { return Ok(()) };
-    writeln!(output, "\n{:28}{:16}{:>9}{:>11}{:>9}", "layer", "method", "ms", "GFLOP/s", "of peak")?;
+    writeln!(
+        output,
+        "\n{:28}{:16}{:>9}{:>11}{:>9}{:>8}{:>11}",
+        "layer", "method", "ms", "GFLOP/s", "of peak", "GB/s", "of memory"
+    )?;
     for layer in &layers.layers {
+        let rate = |what: u64| what as f64 / 1e6 / layer.median_ms;
         write!(output, "{:28}{:16}{:>9.3}", layer.name, layer.method, layer.median_ms)?;
         if layer.flops > 0 {
-            let rate = layer.flops as f64 / 1e6 / layer.median_ms;
-            write!(output, "{rate:>11.1}{:>8.0}%", 100.0 * layer.share_of_peak)?;
+            write!(output, "{:>11.1}{:>8.0}%", rate(layer.flops), 100.0 * layer.share_of_peak)?;
+        } else {
+            write!(output, "{:20}", "")?;
         }
-        writeln!(output)?;
+        writeln!(output, "{:>8.1}{:>10.0}%", rate(layer.bytes), 100.0 * layer.share_of_reading)?;
     }
     write!(output, "\nOne thread can do {:.1} GFLOP/s at most", layers.peak_gflops)?;
     if let Some(peak) = layers.peak_lower_gops {
         write!(output, ", and {peak:.1} in {}", report.precision)?;
     }
-    writeln!(output, ".")?;
+    writeln!(output, "; all together read {:.1} GB/s from memory.", layers.reading_gb_s)?;
     Ok(())
 }
 

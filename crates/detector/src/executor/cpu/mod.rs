@@ -15,6 +15,7 @@ mod direct;
 mod layout;
 mod memory;
 mod packing;
+mod peak;
 mod pixels;
 mod plan;
 mod profile;

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use kernels::Storage;
 
 use super::choice::Method;
+use super::layout::Region;
+use super::peak;
 use super::plan::Step;
 use super::winograd::TileSize;
 use super::{PictureMut, PoisonError, Precision, Program, State};
@@ -19,6 +21,8 @@ pub struct LayerTime {
     pub method: &'static str,
     /// Multiplications and additions of the layer's definition for the whole batch.
     pub flops: u64,
+    /// What it reads and writes at least for the whole batch, in bytes: its packed weights once, its inputs and its output.
+    pub bytes: u64,
     /// The median of several runs on the batch.
     pub time: Duration,
     /// Multiplications and additions a second of one thread that does nothing else, with numbers as the layer's.
@@ -34,6 +38,8 @@ pub struct Profile {
     pub peak_flops: f64,
     /// The same in the network's precision, where that is another.
     pub peak_lower: Option<f64>,
+    /// Bytes a second that all threads together read from memory.
+    pub reading: f64,
     /// Threads that the layers ran on.
     pub threads: usize,
 }
@@ -55,20 +61,22 @@ impl Program {
                 times.push(begin.elapsed());
             }
         }
-        let peak_flops = peak(self.kernels.numbers.peak);
+        let peak_flops = peak::arithmetic(self.kernels.numbers.peak);
         let peak_lower = match self.precision() {
             Precision::F32 => None,
-            Precision::Bf16 => Some(peak(self.kernels.halves.peak)),
-            Precision::Int8 => Some(peak(self.kernels.bytes.peak)),
+            Precision::Bf16 => Some(peak::arithmetic(self.kernels.halves.peak)),
+            Precision::Int8 => Some(peak::arithmetic(self.kernels.bytes.peak)),
         };
         let layers = self.plan.steps.iter().zip(times).map(|(step, mut times)| {
             times.sort_unstable();
             let time = times.get(times.len() / 2).copied().unwrap_or_default();
             let (name, method, flops) = self.describe(step);
             let peak_flops = peak_lower.filter(|_| self.is_lower(step)).unwrap_or(peak_flops);
-            LayerTime { name, method, flops: flops * batch as u64, time, peak_flops }
+            let bytes = self.bytes(step, batch);
+            LayerTime { name, method, flops: flops * batch as u64, bytes, time, peak_flops }
         });
-        Profile { layers: layers.collect(), peak_flops, peak_lower, threads: threads.count() }
+        let layers = layers.collect();
+        Profile { layers, peak_flops, peak_lower, reading: peak::reading(threads), threads: threads.count() }
     }
 
     /// Whether a layer multiplies what is not in single precision.
@@ -79,6 +87,28 @@ impl Program {
             }
             Step::Move(_) | Step::Join(_) | Step::Attention(_) => false,
         }
+    }
+
+    /// What a layer reads and writes at least for a batch.
+    fn bytes(&self, step: &Step, batch: usize) -> u64 {
+        let of = |region: &Region| region.blocks * region.block();
+        let convolution = |packing: usize, input, output, residual: &Option<Region>| {
+            (self.parameters[packing].weights.len(), of(input) + of(output) + residual.as_ref().map_or(0, of))
+        };
+        let (weights, regions) = match step {
+            Step::Direct { packing, conv } => {
+                convolution(*packing, &conv.input, &conv.output, &conv.residual)
+            }
+            Step::Winograd { packing, conv } => {
+                convolution(*packing, &conv.input, &conv.output, &conv.residual)
+            }
+            Step::Move(step) => (0, of(&step.input) + of(&step.output)),
+            Step::Join(step) => (0, 2 * of(&step.input)),
+            Step::Attention(step) => {
+                (0, [&step.query, &step.key, &step.value, &step.output].into_iter().map(of).sum())
+            }
+        };
+        ((weights + regions * batch) * size_of::<f32>()) as u64
     }
 
     fn describe(&self, step: &Step) -> (String, &'static str, u64) {
@@ -111,18 +141,4 @@ impl Program {
         };
         (spec.name.clone(), method, 2 * (spec.geometry.weights() * height * width) as u64)
     }
-}
-
-/// What a thread does in a loop of multiplications and additions in registers, a second.
-fn peak(kernel: unsafe fn(usize) -> usize) -> f64 {
-    const ROUNDS: usize = 2_000_000;
-    let rate = || {
-        let begin = Instant::now();
-        #[expect(unsafe_code, reason = "a kernel")]
-        // SAFETY: the program's kernels are those of this processor.
-        let operations = unsafe { kernel(ROUNDS) };
-        operations as f64 / begin.elapsed().as_secs_f64()
-    };
-    // The best of a few: anything else on the machine only takes away.
-    (0..5).map(|_| rate()).fold(0.0, f64::max)
 }
