@@ -25,14 +25,14 @@ pub trait Tile {
     ///
     /// # Safety
     ///
-    /// As [`Simd`].
+    /// The processor has the instruction set of `S`.
     unsafe fn inputs<S: Simd>(d: [S::V; MOST]) -> [S::V; MOST];
 
     /// An axis of outputs from the products at the points.
     ///
     /// # Safety
     ///
-    /// As [`Simd`].
+    /// The processor has the instruction set of `S`.
     unsafe fn outputs<S: Simd>(m: [S::V; MOST]) -> [S::V; MOST];
 }
 
