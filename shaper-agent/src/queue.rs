@@ -7,7 +7,11 @@
 //!
 //! Which kernels can is in [`release`].
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use netlink_packet_core::DefaultNla;
 use netlink_packet_route::{
@@ -41,6 +45,12 @@ const LEAST_PACKETS: u32 = 1_000;
 const AVERAGE: u64 = 256;
 /// How often a queue that drains is looked at.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
+
+/// How long a kernel that was found to lack something is believed to: a module may be loaded meanwhile. Making and removing
+/// an `ifb` in vain takes some 20 ms, which hundreds of limits would wait for one after another.
+const BELIEVED: Duration = Duration::from_secs(5);
+/// What the kernel was found to lack, and when.
+static LACK: Mutex<Option<(&'static str, Instant)>> = Mutex::new(None);
 
 /// The name of an interface's own `ifb`: by its number, which fits whatever its name is.
 fn ifb_name(index: u32) -> String {
@@ -76,7 +86,10 @@ pub(crate) fn try_ifb() -> Result<(), AgentError> {
 }
 
 fn make_ifb(interface: &Interface, packets: u32) -> Result<Queue, AgentError> {
-    make_named(ifb_name(interface.index), packets)
+    match lack() {
+        Some(kind) => Err(missing(kind)),
+        None => make_named(ifb_name(interface.index), packets),
+    }
 }
 
 fn make_named(name: String, packets: u32) -> Result<Queue, AgentError> {
@@ -247,14 +260,27 @@ fn backlog(index: u32) -> io::Result<u32> {
         .unwrap_or_default())
 }
 
-fn unsupported(kind: &str, source: &io::Error) -> AgentError {
+/// What the kernel was found to lack a moment ago.
+fn lack() -> Option<&'static str> {
+    let lack = *LACK.lock().unwrap_or_else(PoisonError::into_inner);
+    lack.filter(|(_, found)| found.elapsed() < BELIEVED).map(|(kind, _)| kind)
+}
+
+fn unsupported(kind: &'static str, source: &io::Error) -> AgentError {
     // The kernel's ways to say that it does not know the kind.
     let unknown = [nix::Error::ENOENT, nix::Error::EOPNOTSUPP];
-    let cause = if unknown.iter().any(|errno| source.raw_os_error() == Some(*errno as i32)) {
-        "it is not compiled in, and there is no module".to_owned()
-    } else {
-        source.to_string()
-    };
+    if unknown.iter().any(|errno| source.raw_os_error() == Some(*errno as i32)) {
+        *LACK.lock().unwrap_or_else(PoisonError::into_inner) = Some((kind, Instant::now()));
+        return missing(kind);
+    }
+    without(kind, source.to_string())
+}
+
+fn missing(kind: &str) -> AgentError {
+    without(kind, "it is not compiled in, and there is no module".to_owned())
+}
+
+fn without(kind: &str, cause: String) -> AgentError {
     AgentError::Unsupported {
         what: format!("`{kind}`"),
         cause,
@@ -264,4 +290,18 @@ fn unsupported(kind: &str, source: &io::Error) -> AgentError {
 
 fn failed(name: &str, source: io::Error) -> AgentError {
     AgentError::Netlink { action: format!("make or remove the queue of `{name}`"), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_kernel_lacks_is_remembered_and_nothing_else() {
+        let said = |errno: nix::Error| unsupported(KIND, &errno.into()).to_string();
+        assert!(said(nix::Error::ENOSPC).contains("No space"));
+        assert_eq!(lack(), None);
+        assert!(said(nix::Error::ENOENT).contains("no module"));
+        assert_eq!(lack(), Some(KIND));
+    }
 }
