@@ -99,6 +99,10 @@ pub(super) trait Store {}
 #[cfg(not(target_arch = "x86_64"))]
 impl<V> Store for V {}
 
+/// From a pixel to the next, in bytes.
+#[cfg(target_arch = "x86_64")]
+const NEXT: usize = 3;
+
 /// How far ahead memory is fetched, in bytes: pictures are larger than the caches near the processor, which fetches nothing
 /// beyond a page by itself.
 #[cfg(target_arch = "x86_64")]

@@ -115,40 +115,48 @@ pub(crate) trait Dot: Copy {
 /// Products of bytes whose sum surely fits into 32 bits.
 pub const MOST_BYTES: usize = i32::MAX as usize / (255 * 127);
 
+/// What sums of numbers in the vectors of `$simd` have in common, whatever is multiplied.
+macro_rules! sums_of_numbers {
+    ($simd:ident) => {
+        type F = $simd;
+        type Sum = $simd::V;
+        type Term = $simd::V;
+
+        #[inline(always)]
+        unsafe fn zero() -> $simd::V {
+            // SAFETY: the caller's, here and below.
+            unsafe { $simd::splat(0.0) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> $simd::V {
+            // SAFETY: see `zero`.
+            unsafe { $simd::load(from) }
+        }
+        #[inline(always)]
+        unsafe fn splat(from: *const f32) -> $simd::V {
+            // SAFETY: see `zero`.
+            unsafe { $simd::splat(*from) }
+        }
+        #[inline(always)]
+        unsafe fn finish(sum: $simd::V, _: *const f32, bias: $simd::V) -> $simd::V {
+            // SAFETY: see `zero`.
+            unsafe { $simd::add(sum, bias) }
+        }
+    };
+}
+
 /// Sums of products of numbers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Numbers<S>(PhantomData<S>);
 
 impl<S: Simd> Dot for Numbers<S> {
-    type F = S;
-    type Sum = S::V;
-    type Term = S::V;
+    sums_of_numbers!(S);
     const IS_ONE_INSTRUCTION: bool = true;
 
-    #[inline(always)]
-    unsafe fn zero() -> S::V {
-        // SAFETY: the caller's, here and below.
-        unsafe { S::splat(0.0) }
-    }
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> S::V {
-        // SAFETY: see `zero`.
-        unsafe { S::load(from) }
-    }
-    #[inline(always)]
-    unsafe fn splat(from: *const f32) -> S::V {
-        // SAFETY: see `zero`.
-        unsafe { S::splat(*from) }
-    }
     #[inline(always)]
     unsafe fn dot(sum: S::V, value: S::V, weight: S::V) -> S::V {
         // SAFETY: see `zero`.
         unsafe { S::mul_add(weight, value, sum) }
-    }
-    #[inline(always)]
-    unsafe fn finish(sum: S::V, _: *const f32, bias: S::V) -> S::V {
-        // SAFETY: see `zero`.
-        unsafe { S::add(sum, bias) }
     }
 }
 
@@ -188,26 +196,9 @@ impl<S: Simd> Stored<S> for Halves<S> {
 }
 
 impl<S: Simd> Dot for Halves<S> {
-    type F = S;
-    type Sum = S::V;
-    type Term = S::V;
+    sums_of_numbers!(S);
     const IS_ONE_INSTRUCTION: bool = false;
 
-    #[inline(always)]
-    unsafe fn zero() -> S::V {
-        // SAFETY: the caller's, here and below.
-        unsafe { S::splat(0.0) }
-    }
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> S::V {
-        // SAFETY: see `zero`.
-        unsafe { S::load(from) }
-    }
-    #[inline(always)]
-    unsafe fn splat(from: *const f32) -> S::V {
-        // SAFETY: see `zero`.
-        unsafe { S::splat(*from) }
-    }
     #[inline(always)]
     unsafe fn dot(sum: S::V, value: S::V, weight: S::V) -> S::V {
         // SAFETY: see `zero`.
@@ -215,11 +206,6 @@ impl<S: Simd> Dot for Halves<S> {
             let ([value, value2], [weight, weight2]) = (S::halves(value), S::halves(weight));
             S::mul_add(value, weight, S::mul_add(value2, weight2, sum))
         }
-    }
-    #[inline(always)]
-    unsafe fn finish(sum: S::V, _: *const f32, bias: S::V) -> S::V {
-        // SAFETY: see `zero`.
-        unsafe { S::add(sum, bias) }
     }
 }
 

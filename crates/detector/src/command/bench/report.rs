@@ -122,16 +122,17 @@ struct Layer {
 impl From<Profile> for Layers {
     fn from(profile: Profile) -> Self {
         let threads = profile.threads as f64;
-        let layer = |layer: LayerTime| Layer {
-            name: layer.name,
-            method: layer.method,
-            flops: layer.flops,
-            median_ms: layer.time.as_secs_f64() * 1e3,
-            share_of_peak: layer.flops as f64
-                / layer.time.as_secs_f64().max(1e-9)
-                / (layer.peak_flops * threads),
-            bytes: layer.bytes,
-            share_of_reading: layer.bytes as f64 / layer.time.as_secs_f64().max(1e-9) / profile.reading,
+        let layer = |layer: LayerTime| {
+            let seconds = layer.time.as_secs_f64().max(1e-9);
+            Layer {
+                name: layer.name,
+                method: layer.method,
+                flops: layer.flops,
+                median_ms: layer.time.as_secs_f64() * 1e3,
+                share_of_peak: layer.flops as f64 / seconds / (layer.peak_flops * threads),
+                bytes: layer.bytes,
+                share_of_reading: layer.bytes as f64 / seconds / profile.reading,
+            }
         };
         Self {
             peak_gflops: profile.peak_flops / 1e9,

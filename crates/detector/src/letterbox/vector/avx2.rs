@@ -4,10 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::super::scaled::{Columns, Value};
-use super::{AHEAD, chunk};
-
-/// From a pixel to the next, in bytes.
-const NEXT: usize = 3;
+use super::{AHEAD, NEXT, chunk};
 
 /// AVX2 with FMA, which the processor has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

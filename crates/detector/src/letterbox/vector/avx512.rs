@@ -4,15 +4,12 @@
 use std::arch::x86_64::*;
 
 use super::super::scaled::{Columns, Value};
-use super::{AHEAD, chunk};
+use super::{AHEAD, NEXT, chunk};
 
 /// Pixels of a vector of 16 values, of which one is left over.
 const PIXELS: usize = 5;
 /// Bytes of a vector.
 const WINDOW: usize = 64;
-/// From a pixel to the next, in bytes.
-const NEXT: usize = 3;
-
 /// AVX-512 with permutations of bytes (VBMI), which the processor has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::letterbox) struct Avx512(());
