@@ -22,11 +22,12 @@ use crate::{
     outside::Outside,
     past::Past,
     pins::Pins,
+    queue,
     record::Place,
     report::Reporter,
     site::Site,
     sites::Sites,
-    spec::{Direction, Settings, Spec, Target},
+    spec::{Direction, Mode, Settings, Spec, Target},
     target::{CgroupPlace, Changes, Engines, Watcher},
 };
 
@@ -34,8 +35,9 @@ use crate::{
 const CHECK: Duration = Duration::from_secs(1);
 /// Limits that are looked at each time: hundreds take turns.
 const CHECKS_AT_ONCE: usize = 64;
-/// News of interfaces come in heaps: a container's start brings a dozen.
-const SETTLE: Duration = Duration::from_millis(20);
+/// News of interfaces come in heaps: a container's start brings a dozen. Longer, and its program might send before it is
+/// limited.
+const SETTLE: Duration = Duration::from_millis(5);
 
 /// How the agent behaves.
 #[derive(Debug)]
@@ -166,6 +168,7 @@ impl<'a> Agent<'a> {
 
     /// Reads what is wanted again. What cannot be used changes nothing.
     async fn reload(&mut self, source: &Source<'_>) {
+        queue::look_again();
         match source() {
             Ok(specs) => {
                 if let Err(error) = self.want(specs).await {
@@ -248,17 +251,24 @@ impl<'a> Agent<'a> {
         }
         let mut sites = Vec::new();
         for target in targets {
-            sites.push((target, self.sites.find(target).await));
+            let site = self.sites.find(target).await;
+            // What is still missing has been dealt with: one that is about to start must not wait for it once more.
+            if !self.held.get(target).is_some_and(|held| held.is_missing_as(&site)) {
+                sites.push((target, site));
+            }
+        }
+        if sites.is_empty() {
+            return Ok(());
         }
         if let Some(kernel) = &self.kernel {
-            for target in targets {
+            for (target, _) in &sites {
                 if let Some(held) = self.held.get_mut(target) {
                     held.past.remember(&held.limits, kernel)?;
                 }
             }
         }
         let mut ledger = Ledger::create(&self.pins, self.verbose)?;
-        let expedited = Expedited::for_changes(targets.len());
+        let expedited = Expedited::for_changes(sites.len());
         let mut result = Ok(());
         for (target, site) in sites {
             let Some(held) = self.held.get_mut(target) else { continue };
@@ -283,11 +293,9 @@ impl<'a> Agent<'a> {
                     if self.conduct.exit_when_gone && was_there {
                         result = result.and(Err(AgentError::Gone(target.to_string())));
                     } else if was_there || self.conduct.wait {
-                        // Loading takes far longer than attaching: the target shall find it done.
-                        let loaded = load(ledger.kernel(), &held.settings);
-                        match loaded {
+                        match prepare(ledger.kernel(), &held.settings) {
                             Err(error) if self.conduct.go_on => tracing::error!("{target}: {error}"),
-                            loaded => result = result.and(loaded),
+                            prepared => result = result.and(prepared),
                         }
                         let reason = error.to_string();
                         if held.missing.as_ref() != Some(&reason) {
@@ -438,6 +446,12 @@ impl Held {
         !self.limits.is_empty() && self.limits.iter().all(|limit| site.is(&limit.record.place))
     }
 
+    /// Whether nothing has changed since it was said to be missing.
+    fn is_missing_as(&self, site: &Result<Site, AgentError>) -> bool {
+        self.limits.is_empty()
+            && matches!(site, Err(error) if error.is_absence() && self.missing == Some(error.to_string()))
+    }
+
     /// Whether what is in force is where it was put.
     fn is_in_place(&self, target: &Target) -> bool {
         let there = |limit: &Limit| match &limit.record.place {
@@ -451,8 +465,11 @@ impl Held {
     }
 }
 
-/// Loads the programs for the directions that are limited.
-fn load(kernel: &Kernel, settings: &Settings) -> Result<(), AgentError> {
+/// Does ahead what takes far longer than attaching: a target that comes shall find it done.
+fn prepare(kernel: &Kernel, settings: &Settings) -> Result<(), AgentError> {
+    if settings.mode != Mode::Police {
+        queue::prepare();
+    }
     let mut wanted = Direction::ALL.into_iter().filter(|direction| settings.rate(*direction).is_some());
     wanted.try_for_each(|direction| kernel.program(direction).map(drop))
 }

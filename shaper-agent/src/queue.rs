@@ -9,8 +9,8 @@
 
 use std::{
     io,
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    sync::{Mutex, Once, PoisonError},
+    time::Duration,
 };
 
 use netlink_packet_core::DefaultNla;
@@ -46,11 +46,11 @@ const AVERAGE: u64 = 256;
 /// How often a queue that drains is looked at.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 
-/// How long a kernel that was found to lack something is believed to: a module may be loaded meanwhile. Making and removing
-/// an `ifb` in vain takes some 20 ms, which hundreds of limits would wait for one after another.
-const BELIEVED: Duration = Duration::from_secs(5);
-/// What the kernel was found to lack, and when.
-static LACK: Mutex<Option<(&'static str, Instant)>> = Mutex::new(None);
+/// What the kernel was found to lack: making and removing an `ifb` in vain takes some 20 ms and up to a tenth of a second,
+/// which hundreds of limits would wait for one after another, and a container that starts would not wait for.
+static LACK: Mutex<Option<&'static str>> = Mutex::new(None);
+/// Whether it is known what the kernel can.
+static TRIED: Once = Once::new();
 
 /// The name of an interface's own `ifb`: by its number, which fits whatever its name is.
 fn ifb_name(index: u32) -> String {
@@ -69,10 +69,25 @@ pub(crate) fn packets(horizon_bytes: u64) -> u32 {
 /// [`AgentError::Unsupported`] where the kernel has no `fq` or `ifb`, or the place is taken. Nothing is left then.
 pub(crate) fn make(interface: &Interface, direction: Direction, packets: u32) -> Result<Queue, AgentError> {
     release::can_shape(&release::running(), direction)?;
+    TRIED.call_once(|| ());
     match direction {
         Direction::Upload => make_ifb(interface, packets),
         Direction::Download => make_root(interface, packets),
     }
+}
+
+/// Finds out, once, what this kernel lacks, so that nobody has to wait for it later.
+pub(crate) fn prepare() {
+    TRIED.call_once(|| {
+        if let Err(error) = try_ifb() {
+            tracing::debug!("no queue can be made: {error}");
+        }
+    });
+}
+
+/// Forgets what the kernel was found to lack: a module may have come since.
+pub(crate) fn look_again() {
+    *LACK.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
 /// Makes an `ifb` with `fq` and removes it again, to see whether this kernel can.
@@ -260,17 +275,15 @@ fn backlog(index: u32) -> io::Result<u32> {
         .unwrap_or_default())
 }
 
-/// What the kernel was found to lack a moment ago.
 fn lack() -> Option<&'static str> {
-    let lack = *LACK.lock().unwrap_or_else(PoisonError::into_inner);
-    lack.filter(|(_, found)| found.elapsed() < BELIEVED).map(|(kind, _)| kind)
+    *LACK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn unsupported(kind: &'static str, source: &io::Error) -> AgentError {
     // The kernel's ways to say that it does not know the kind.
     let unknown = [nix::Error::ENOENT, nix::Error::EOPNOTSUPP];
     if unknown.iter().any(|errno| source.raw_os_error() == Some(*errno as i32)) {
-        *LACK.lock().unwrap_or_else(PoisonError::into_inner) = Some((kind, Instant::now()));
+        *LACK.lock().unwrap_or_else(PoisonError::into_inner) = Some(kind);
         return missing(kind);
     }
     without(kind, source.to_string())

@@ -35,18 +35,19 @@ pub enum Place {
     Cgroup(CgroupPlace),
 }
 
-/// Finds the places of targets. Keep it: it remembers what it has read of containers.
+/// Finds the places of targets. Keep it: it remembers what it has read of containers, and which it waits for.
 #[derive(Debug, Default)]
 pub struct Resolver {
     engines: Engines,
     known: container::Known,
+    awaited: container::Awaited,
 }
 
 impl Resolver {
     /// Looks for containers at the places that `engines` names.
     #[must_use]
     pub fn new(engines: Engines) -> Self {
-        Self { engines, known: container::Known::default() }
+        Self { engines, known: container::Known::default(), awaited: container::Awaited::default() }
     }
 
     /// Finds where the target's traffic can be limited now. Whether an interface that is named exists is not checked.
@@ -67,7 +68,10 @@ impl Resolver {
             Target::Pid(pid) => foreign(&Namespace::of_process(*pid, format!("process {pid}"))?),
             Target::Container(name) => {
                 let object = container::object(name);
-                let running = container::find(name, &self.engines, &self.known).await?;
+                let running = match self.awaited.take_started(name, &self.engines) {
+                    Some(running) => running,
+                    None => container::find(name, &self.engines, &self.known, &self.awaited).await?,
+                };
                 // The engines' numbers of processes are the machine's.
                 if process::counts_otherwise() && !process::is_of(running.pid, &running.id) {
                     let cause =
@@ -86,9 +90,10 @@ impl Resolver {
                         .map(Place::Cgroup)
                 } else {
                     match uplink::host_side(&namespace) {
-                        Err(error) if running.starting => {
-                            let cause = format!("it is being started: {error}");
-                            Err(TargetError::new(Reason::NotRunning, object, cause))
+                        // Its network is being made.
+                        Err(_) if running.starting => {
+                            self.awaited.put(name, running.id, running.scope);
+                            Err(container::not_running(object))
                         }
                         other => other.map(Place::Interface),
                     }

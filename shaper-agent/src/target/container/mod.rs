@@ -1,5 +1,6 @@
 //! The container that a name means, whichever engine runs it.
 
+mod awaited;
 mod containerd;
 pub(super) mod docker;
 pub(super) mod http;
@@ -7,11 +8,12 @@ mod podman;
 
 use std::{fs, path::Path};
 
-pub(super) use self::containerd::Known;
+pub(super) use self::{awaited::Awaited, containerd::Known};
 use super::{
     cgroup::Scope,
     engines::Engines,
     error::{Reason, TargetError},
+    process,
 };
 
 /// A container that runs.
@@ -69,8 +71,13 @@ struct Answer {
     denied: bool,
 }
 
-/// Finds the container `name`.
-pub(super) async fn find(name: &str, engines: &Engines, known: &Known) -> Result<Running, TargetError> {
+/// Finds the container `name`. One that does not run is put into `awaited`.
+pub(super) async fn find(
+    name: &str,
+    engines: &Engines,
+    known: &Known,
+    awaited: &Awaited,
+) -> Result<Running, TargetError> {
     let object = object(name);
     let mut answers = Vec::new();
     for socket in &engines.docker {
@@ -94,18 +101,16 @@ pub(super) async fn find(name: &str, engines: &Engines, known: &Known) -> Result
     candidates.retain(|candidate| Some(candidate.fit) == best);
     match candidates.as_slice() {
         [] => Err(not_found(&object, &answers)),
-        [one] => {
-            // containerd has the process before Docker says that the container runs, and before its program does.
-            let early = || engines.containerd.iter().find_map(|tasks| containerd::process(tasks, &one.id));
-            match one.pid.or_else(early) {
-                Some(pid) => {
-                    let starting = one.pid.is_none();
-                    Ok(Running { id: one.id.clone(), pid, scope: one.scope, starting })
-                }
-                None => Err(TargetError::new(Reason::NotRunning, object, "it is there, but does not run")
-                    .next("start it; its limit comes into force then")),
+        [one] => match one.pid.or_else(|| early(&one.id, engines)) {
+            Some(pid) => {
+                let starting = one.pid.is_none();
+                Ok(Running { id: one.id.clone(), pid, scope: one.scope, starting })
             }
-        }
+            None => {
+                awaited.put(name, one.id.clone(), one.scope);
+                Err(not_running(object))
+            }
+        },
         several => {
             let shown: Vec<_> = several.iter().map(|candidate| candidate.shown.as_str()).collect();
             Err(TargetError::new(
@@ -116,6 +121,13 @@ pub(super) async fn find(name: &str, engines: &Engines, known: &Known) -> Result
             .next("give more of one's name or id"))
         }
     }
+}
+
+/// The process of the container `id` before Docker says that it runs, and before its program does. containerd tells of it
+/// once it is set up; the system does as soon as there is one.
+fn early(id: &str, engines: &Engines) -> Option<u32> {
+    let told = engines.containerd.iter().find_map(|tasks| containerd::process(tasks, id));
+    told.or_else(|| process::starting(id))
 }
 
 /// What the container `id` may be called; none if no engine says.
@@ -137,6 +149,12 @@ pub(super) async fn names(id: &str, engines: &Engines) -> Option<Vec<String>> {
 /// What a container is called in messages.
 pub(super) fn object(name: &str) -> String {
     format!("container `{name}`")
+}
+
+/// The container is there, but has no process, or no network yet.
+pub(super) fn not_running(object: String) -> TargetError {
+    TargetError::new(Reason::NotRunning, object, "it is there, but does not run")
+        .next("start it; its limit comes into force then")
 }
 
 /// A container in a list, with as much of its id as engines show.
