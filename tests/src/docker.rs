@@ -2,12 +2,13 @@
 
 use std::{
     fs::{self, File},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -37,6 +38,12 @@ shift
 if [ $1 != none ]; then ip link set lo up; ip address add $1/32 dev lo; fi
 shift
 exec \"$@\"";
+
+/// A runtime that starts a container's program, which it has set up, only when its gate is open.
+const LATE: &str = "#!/bin/sh
+case \" $* \" in *' start '*) until [ -e \"$0.open\" ]; do sleep 0.02; done ;; esac
+exec runc \"$@\"
+";
 
 /// How the engine sees cgroups of version 2 where version 1 is in charge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +98,9 @@ impl Docker {
         let mut docker = Self { directory, tag: tag.to_owned(), unified, subnet, apart: None, daemon: None };
         // A rest of a killed test run would be in the way.
         docker.remove_rest();
+        let bridge = docker.unused_bridge();
+        ip(&["link", "add", &bridge, "type", "bridge"])?;
+        ip(&["address", "add", &format!("10.79.{}.1/24", 128 + subnet), "dev", &bridge])?;
         docker.start_engine()?;
         docker.prepare()?;
         Ok(docker)
@@ -120,6 +130,8 @@ impl Docker {
     pub fn start_engine(&mut self) -> Result<()> {
         let path = self.directory.path();
         let log = File::options().create(true).append(true).open(path.join("dockerd.log"))?;
+        fs::write(self.late(), LATE)?;
+        fs::set_permissions(self.late(), fs::Permissions::from_mode(0o755))?;
         let mut command = Command::new("setpriv");
         // A killed test takes its engine along. Each program becomes the next, so that the child is the engine.
         command
@@ -136,10 +148,12 @@ impl Docker {
             .arg(path.join("exec"))
             .arg("--pidfile")
             .arg(path.join("docker.pid"))
+            .arg(format!("--add-runtime=late={}", self.late().display()))
             // Neither the machine's firewall nor its forwarding is touched. vfs works on every file system.
             .args(["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"])
             .args(match &self.apart {
-                None => ["--bridge=none".to_owned(), "--userland-proxy=false".to_owned()],
+                // Without a default bridge it would remove `docker0`, which may be another engine's.
+                None => [format!("--bridge={}", self.unused_bridge()), "--userland-proxy=false".to_owned()],
                 Some(_) => [format!("--bip={GATEWAY}/16"), "--userland-proxy=true".to_owned()],
             })
             .args(["--storage-driver", "vfs"])
@@ -189,6 +203,20 @@ impl Docker {
         Ok(())
     }
 
+    fn late(&self) -> PathBuf {
+        self.directory.path().join("late")
+    }
+
+    /// Lets containers with the option `--runtime=late` start their programs. Until then each is set up, network and all,
+    /// and `docker run` waits.
+    ///
+    /// # Errors
+    ///
+    /// The gate cannot be written.
+    pub fn open_gate(&self) -> Result<()> {
+        fs::write(self.late().with_extension("open"), "").context("the gate of late containers")
+    }
+
     /// The engine's socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
@@ -211,6 +239,11 @@ impl Docker {
     #[must_use]
     pub fn bridge(&self) -> String {
         format!("td-{}", self.tag)
+    }
+
+    /// The engine's default bridge, on which nobody is.
+    fn unused_bridge(&self) -> String {
+        format!("tn-{}", self.tag)
     }
 
     /// This machine's address on [`NETWORK`].
@@ -269,6 +302,15 @@ impl Docker {
             bail!("docker {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
         }
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Begins to run `docker` with these arguments.
+    ///
+    /// # Errors
+    ///
+    /// The client cannot be started.
+    pub fn begin(&self, arguments: &[&str]) -> Result<Child> {
+        self.command(arguments).stdout(Stdio::null()).spawn().context("run docker")
     }
 
     /// The command line of `docker` with these arguments, as a shell reads it.
@@ -332,8 +374,10 @@ impl Docker {
 
     /// Removes what outlives an engine.
     fn remove_rest(&self) {
-        // What is not there need not be removed.
-        let _ = Command::new("ip").args(["link", "del", &self.bridge()]).stderr(Stdio::null()).status();
+        for bridge in [self.bridge(), self.unused_bridge()] {
+            // What is not there need not be removed.
+            let _ = ip(&["link", "del", &bridge]);
+        }
         cgroups::remove(&self.parent_cgroup());
     }
 }
@@ -351,6 +395,17 @@ impl Drop for Docker {
         processes::kill_below(self.directory.path());
         self.remove_rest();
     }
+}
+
+fn ip(arguments: &[&str]) -> Result<()> {
+    let output = Command::new("ip").args(arguments).output().context("run ip (package iproute2)")?;
+    ensure!(
+        output.status.success(),
+        "ip {}: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
 }
 
 /// Docker's client; that of the engine's own package, if it is there beside a newer one.

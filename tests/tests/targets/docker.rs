@@ -32,6 +32,7 @@ async fn containers_are_found_and_followed() -> Result<()> {
     host_network(&docker, &resolver).await?;
     life(&docker, &resolver, &mut watcher).await?;
     ambiguity(&docker, &resolver).await?;
+    early(&docker, &resolver, &mut watcher).await?;
     engine(&mut docker, &resolver, &mut watcher).await
 }
 
@@ -100,6 +101,31 @@ async fn life(docker: &Docker, resolver: &Resolver, watcher: &mut Watcher) -> Re
     noticed((resolver, watcher), &web, say(&["rm", "--force", "web"]), gone).await?;
     let again = || docker.run("web", NETWORK, &[], &SLEEP).map(drop);
     noticed((resolver, watcher), &web, again, elsewhere("")).await
+}
+
+/// A container is found as soon as it has its network, before its program runs and while its engine says nothing of it.
+async fn early(docker: &Docker, resolver: &Resolver, watcher: &mut Watcher) -> Result<()> {
+    let late = container("late");
+    docker.client(&[
+        "create",
+        "--runtime=late",
+        "--name=late",
+        "--network",
+        NETWORK,
+        IMAGE,
+        "sleep",
+        "600",
+    ])?;
+    refusal(resolver, &late, Reason::NotRunning).await?;
+    let mut starting = docker.begin(&["start", "late"])?;
+    let found = noticed((resolver, watcher), &late, || Ok(()), elsewhere("")).await;
+    let running = docker.client(&["ps", "--quiet", "--filter", "name=late"]);
+    docker.open_gate()?;
+    ensure!(starting.wait()?.success(), "docker start fails");
+    found?;
+    ensure!(running?.trim().is_empty(), "it ran before it was found");
+    // The same when it runs.
+    interface(resolver, &late).await.map(drop)
 }
 
 /// The beginning of two ids means neither.
