@@ -13,7 +13,7 @@ use crate::{
     error::AgentError,
     expedite::Expedited,
     interface::Interface,
-    kernel::Kernel,
+    kernel::{CgroupProgram, Kernel},
     ledger::Ledger,
     limit::Limit,
     links::Links,
@@ -66,6 +66,8 @@ pub(crate) struct Agent<'a> {
     held: BTreeMap<Target, Held>,
     sites: Sites,
     kernel: Option<Kernel>,
+    /// Loaded ahead for the next cgroup.
+    spare: Option<CgroupProgram>,
     reporter: Reporter,
     next_check: usize,
 }
@@ -79,6 +81,8 @@ struct Held {
     past: Past,
     /// The cgroup, if it is one that the agent has to keep filled.
     cgroup: Option<CgroupPlace>,
+    /// Whether it is, or was at last, at a cgroup; none if it has not been there yet.
+    at_cgroup: Option<bool>,
     /// Why it is not there, if that has been said.
     missing: Option<String>,
 }
@@ -88,7 +92,17 @@ impl<'a> Agent<'a> {
         let verbose = tracing::enabled!(target: "shaper_ebpf", tracing::Level::DEBUG);
         let reporter = Reporter::new(conduct.reporting.json);
         let sites = Sites::new(&Engines::default());
-        Self { pins, verbose, conduct, held: BTreeMap::new(), sites, kernel: None, reporter, next_check: 0 }
+        Self {
+            pins,
+            verbose,
+            conduct,
+            held: BTreeMap::new(),
+            sites,
+            kernel: None,
+            spare: None,
+            reporter,
+            next_check: 0,
+        }
     }
 
     /// Holds what `source` gives until SIGINT or SIGTERM; asks it again at SIGHUP.
@@ -202,6 +216,7 @@ impl<'a> Agent<'a> {
                             limits: Vec::new(),
                             past: Past::default(),
                             cgroup: None,
+                            at_cgroup: None,
                             missing: None,
                         },
                     );
@@ -268,6 +283,7 @@ impl<'a> Agent<'a> {
             }
         }
         let mut ledger = Ledger::create(&self.pins, self.verbose)?;
+        *ledger.kernel_mut().spare() = self.spare.take();
         let expedited = Expedited::for_changes(sites.len());
         let mut result = Ok(());
         for (target, site) in sites {
@@ -277,6 +293,7 @@ impl<'a> Agent<'a> {
             match taken {
                 Ok((limits, site)) => {
                     held.missing = None;
+                    held.at_cgroup = Some(matches!(site, Site::Cgroup(..)));
                     held.cgroup = match site {
                         Site::Cgroup(cgroup, _) if cgroup.is_own() => Some(cgroup),
                         _ => None,
@@ -314,6 +331,12 @@ impl<'a> Agent<'a> {
             }
         }
         drop(expedited);
+        if self.held.iter().any(|(target, held)| held.may_come_to_a_cgroup(target))
+            && let Err(error) = ledger.kernel_mut().keep_spare()
+        {
+            tracing::debug!("no program is loaded ahead for a cgroup: {error}");
+        }
+        self.spare = ledger.kernel_mut().spare().take();
         // While anything is waited for, the programs stay loaded: loading takes longer than attaching.
         if self.held.values().all(|held| held.missing.is_none()) {
             ledger.close()?;
@@ -444,6 +467,12 @@ impl Held {
     /// Whether all that is in force is at a site.
     fn is_at(&self, site: &Site) -> bool {
         !self.limits.is_empty() && self.limits.iter().all(|limit| site.is(&limit.record.place))
+    }
+
+    /// Whether its next place may be a cgroup: that of a container on the host's network, or one that was named.
+    fn may_come_to_a_cgroup(&self, target: &Target) -> bool {
+        let kind = matches!(target, Target::Container(_) | Target::Cgroup(_));
+        kind && self.at_cgroup.unwrap_or(self.missing.is_some())
     }
 
     /// Whether nothing has changed since it was said to be missing.

@@ -7,7 +7,7 @@ use aya::{
 };
 use aya_log::Level;
 use shaper_common::layout::{
-    self, CGROUP_GLOBAL, CGROUP_PROGRAM, COUNTERS_MAP, Counters, DOWNLOAD_PROGRAM, LIMITS_MAP, SLOTS,
+    self, CGROUP_GLOBALS, CGROUP_PROGRAM, COUNTERS_MAP, Counters, DOWNLOAD_PROGRAM, LIMITS_MAP, SLOTS,
     STATES_MAP, State, UPLOAD_PROGRAM,
 };
 
@@ -39,6 +39,8 @@ pub(crate) struct Kernel {
     states: Array<MapData, pod::State>,
     counters: PerCpuArray<MapData, pod::Counters>,
     records: Array<MapData, [u8; RECORD_BYTES]>,
+    /// A program that is loaded ahead for the next cgroup.
+    spare: Option<CgroupProgram>,
 }
 
 impl Kernel {
@@ -52,7 +54,7 @@ impl Kernel {
     pub(crate) fn create(pins: &Pins, verbose: bool) -> Result<Self, AgentError> {
         if SHARED.iter().any(|name| !pins.map(name).exists()) {
             // Making the maps is a side effect of loading the object.
-            load(pins, verbose, None)?;
+            load(pins, verbose)?;
         }
         if !pins.map(RECORDS_MAP).exists() {
             let records: Array<_, [u8; RECORD_BYTES]> =
@@ -80,6 +82,7 @@ impl Kernel {
                 .map_err(|error| unreachable_map(COUNTERS_MAP, &error))?,
             records: Array::try_from(Map::Array(pinned(pins, RECORDS_MAP)?))
                 .map_err(|error| unreachable_map(RECORDS_MAP, &error))?,
+            spare: None,
         })
     }
 
@@ -93,7 +96,7 @@ impl Kernel {
         let name = program_name(direction);
         let pin = self.pins.program(name, &self.build);
         if !pin.exists() {
-            let mut ebpf = load(&self.pins, self.verbose, None)?;
+            let mut ebpf = load(&self.pins, self.verbose)?;
             let program: &mut SchedClassifier = ebpf
                 .program_mut(name)
                 .ok_or_else(|| AgentError::Load(format!("the object holds no program `{name}`")))?
@@ -122,16 +125,28 @@ impl Kernel {
         Ours { direction, ids }
     }
 
-    /// A program for one cgroup: it knows by a constant whose limit it is.
-    pub(crate) fn cgroup_program(&self, id: u32) -> Result<CgroupProgram, AgentError> {
-        let mut ebpf = load(&self.pins, self.verbose, Some(id))?;
-        let program: &mut CgroupSkb = ebpf
-            .program_mut(CGROUP_PROGRAM)
-            .ok_or_else(|| AgentError::Load(format!("the object holds no program `{CGROUP_PROGRAM}`")))?
-            .try_into()
-            .map_err(|error| AgentError::Load(chain(&error)))?;
-        program.load().map_err(|error| AgentError::Load(chain(&error)))?;
-        Ok(CgroupProgram(ebpf))
+    /// A program for the cgroup that the maps know by `id`.
+    pub(crate) fn cgroup_program(&mut self, id: u32) -> Result<CgroupProgram, AgentError> {
+        self.keep_spare()?;
+        let mut program =
+            self.spare.take().ok_or_else(|| AgentError::Load(format!("no program `{CGROUP_PROGRAM}`")))?;
+        program.tell(id)?;
+        Ok(program)
+    }
+
+    /// Loads a program ahead for the next cgroup, if none is: it takes far longer than attaching.
+    pub(crate) fn keep_spare(&mut self) -> Result<(), AgentError> {
+        if self.spare.is_none() {
+            let mut loaded = CgroupProgram(load(&self.pins, self.verbose)?);
+            loaded.program()?.load().map_err(|error| AgentError::Load(chain(&error)))?;
+            self.spare = Some(loaded);
+        }
+        Ok(())
+    }
+
+    /// The program that is loaded ahead, to be handed on.
+    pub(crate) fn spare(&mut self) -> &mut Option<CgroupProgram> {
+        &mut self.spare
     }
 
     /// Puts a limit's parameters in force, all at once.
@@ -220,6 +235,17 @@ impl Kernel {
 pub(crate) struct CgroupProgram(Ebpf);
 
 impl CgroupProgram {
+    /// Says whose program it is.
+    fn tell(&mut self, id: u32) -> Result<(), AgentError> {
+        let globals = self
+            .0
+            .map_mut(CGROUP_GLOBALS)
+            .ok_or_else(|| AgentError::Load(format!("the object holds no map `{CGROUP_GLOBALS}`")))?;
+        Array::<_, u32>::try_from(globals)
+            .and_then(|mut globals| globals.set(0, id, 0))
+            .map_err(|error| unreachable_map(CGROUP_GLOBALS, &error))
+    }
+
     /// The program.
     pub(crate) fn program(&mut self) -> Result<&mut CgroupSkb, AgentError> {
         self.0
@@ -239,12 +265,10 @@ pub(crate) fn program_name(direction: Direction) -> &'static str {
 }
 
 /// Opens the object on the pinned maps, making those that are not there. No program is loaded yet.
-fn load(pins: &Pins, verbose: bool, cgroup: Option<u32>) -> Result<Ebpf, AgentError> {
+fn load(pins: &Pins, verbose: bool) -> Result<Ebpf, AgentError> {
     let level = if verbose { Level::Debug as u8 } else { SILENT };
     let mut loader = EbpfLoader::new();
     loader.override_global(aya_log::LEVEL, &level, true);
-    let id = cgroup.unwrap_or_default();
-    loader.override_global(CGROUP_GLOBAL, &id, true);
     for name in SHARED {
         loader.map_pin_path(name, pins.map(name));
     }
@@ -254,8 +278,8 @@ fn load(pins: &Pins, verbose: bool, cgroup: Option<u32>) -> Result<Ebpf, AgentEr
 /// Loads a direction's program and lets it go again; says how many instructions the verifier went through.
 pub(crate) fn try_load(direction: Direction) -> Result<u32, AgentError> {
     let mut loader = EbpfLoader::new();
-    let (level, id) = (SILENT, 0_u32);
-    loader.override_global(aya_log::LEVEL, &level, true).override_global(CGROUP_GLOBAL, &id, true);
+    let level = SILENT;
+    loader.override_global(aya_log::LEVEL, &level, true);
     let mut ebpf = loader.load(OBJECT).map_err(|error| AgentError::Load(chain(&error)))?;
     let program: &mut SchedClassifier = ebpf
         .program_mut(program_name(direction))

@@ -238,4 +238,9 @@ impl Ledger {
     pub(crate) fn kernel(&self) -> &Kernel {
         &self.kernel
     }
+
+    /// The programs and maps, to load what will be needed.
+    pub(crate) fn kernel_mut(&mut self) -> &mut Kernel {
+        &mut self.kernel
+    }
 }

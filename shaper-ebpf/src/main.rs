@@ -19,8 +19,9 @@ mod limits;
 mod packet;
 mod schedule;
 
+use core::cell::UnsafeCell;
+
 use aya_ebpf::{
-    Global,
     bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
     helpers::bpf_skb_ecn_set_ce,
     macros::{cgroup_skb, classifier},
@@ -44,9 +45,24 @@ const LOOPBACK: u32 = 1;
 const CGROUP_DROP: i32 = 2;
 const CGROUP_KEEP: i32 = 1;
 
-/// `shaper_common::layout::CGROUP_GLOBAL`
+/// A number that the agent may write while the program is loaded: one that is loaded ahead is told later whose it is.
+#[repr(transparent)]
+struct Told(UnsafeCell<u32>);
+
+// SAFETY: the kernel reads and writes aligned words of maps whole.
+unsafe impl Sync for Told {}
+
+impl Told {
+    #[inline(always)]
+    fn load(&self) -> u32 {
+        // SAFETY: the pointer is the number's own.
+        unsafe { self.0.get().read_volatile() }
+    }
+}
+
+/// Whose limit the cgroup's program is: all that `shaper_common::layout::CGROUP_GLOBALS` holds.
 #[unsafe(no_mangle)]
-static CGROUP_ID: Global<u32> = Global::new(0);
+static CGROUP_ID: Told = Told(UnsafeCell::new(0));
 
 /// `shaper_common::layout::UPLOAD_PROGRAM`
 #[classifier]

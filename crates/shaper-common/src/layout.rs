@@ -14,8 +14,8 @@ pub const LIMITS_MAP: &str = "LIMITS";
 pub const STATES_MAP: &str = "STATES";
 /// Per-CPU array of [`Counters`] by slot.
 pub const COUNTERS_MAP: &str = "COUNTERS";
-/// The global of the cgroup program that says whose limit it is: its [`Key`]'s `id`.
-pub const CGROUP_GLOBAL: &str = "CGROUP_ID";
+/// Array of one number, each cgroup program's own: its [`Key`]'s `id`.
+pub const CGROUP_GLOBALS: &str = ".bss";
 
 /// Limits that the maps have room for.
 pub const SLOTS: u32 = 1024;

@@ -12,9 +12,7 @@ use aya::{
     programs::{SchedClassifier, TestRun as _, TestRunOptions},
 };
 use shaper_common::{
-    layout::{
-        CGROUP_GLOBAL, COUNTERS_MAP, Config, Counters, Key, LIMITS_MAP, STATES_MAP, UPLOAD, UPLOAD_PROGRAM,
-    },
+    layout::{COUNTERS_MAP, Config, Counters, Key, LIMITS_MAP, STATES_MAP, UPLOAD, UPLOAD_PROGRAM},
     parameters::Parameters,
     units::Size,
 };
@@ -37,10 +35,9 @@ struct Program(Ebpf);
 impl Program {
     /// Loaded, with a limit of this rate, or without any.
     fn load(rate: Option<&str>, overhead: i32) -> Self {
-        let (silent, cgroup) = (0_u8, 0_u32);
+        let silent = 0_u8;
         let mut ebpf = EbpfLoader::new()
             .override_global(aya_log::LEVEL, &silent, true)
-            .override_global(CGROUP_GLOBAL, &cgroup, true)
             .load(shaper_agent::OBJECT)
             .unwrap();
         let program: &mut SchedClassifier = ebpf.program_mut(UPLOAD_PROGRAM).unwrap().try_into().unwrap();
