@@ -46,7 +46,7 @@ pub(crate) enum Executor {
     /// On the processor.
     Cpu(Box<cpu::Program>),
     /// On a device.
-    Candle(candle::Layers),
+    Candle(Box<candle::Layers>),
 }
 
 impl Executor {
@@ -63,7 +63,9 @@ impl Executor {
     ) -> std::result::Result<Self, E> {
         Ok(match engine {
             Engine::Cpu(settings) => Self::Cpu(Box::new(cpu::Program::new(graph, size, settings, weights)?)),
-            Engine::Candle(settings) => Self::Candle(candle::Layers::new(graph, size, settings, weights)?),
+            Engine::Candle(settings) => {
+                Self::Candle(Box::new(candle::Layers::new(graph, size, settings, weights)?))
+            }
         })
     }
 
