@@ -67,7 +67,8 @@ impl From<LoadError> for ModelError {
 }
 
 impl Model {
-    /// Loads a model file, tries it, and measures what batches of up to `most` pictures cost, for about a second.
+    /// Loads a model file, tries it, and measures what batches of up to `most` pictures cost, for about a second. A GPU has done
+    /// a batch when its detections are there.
     ///
     /// # Errors
     ///
@@ -87,7 +88,8 @@ impl Model {
         tracing::info!(
             model = info.name,
             precision = %detector.precision(),
-            instructions = detector.instruction_set().map_or("a GPU's", InstructionSet::name),
+            instructions = detector.instruction_set().map(InstructionSet::name),
+            gpu = detector.gpu(),
             batch = costs.size(),
             picture = %costs,
             "model loaded"

@@ -76,8 +76,8 @@ pub struct RunArgs {
     /// (default: 2.3 times the plain weights, at most half of what the control group allows).
     #[arg(long, value_name = "MB")]
     pub weights_memory: Option<usize>,
-    /// How exactly the little model computes: f32, bf16 or int8 (default: int8 where the model file is made for it, by
-    /// `detect convert --int8`, and the processor has an instruction for it; f32 elsewhere).
+    /// How exactly the little model computes: f32, bf16 or int8, on a GPU f32, f16 or bf16 (default: int8 where the model
+    /// file is made for it, by `detect convert --int8`, and the processor has an instruction for it; f32 elsewhere).
     #[arg(long, value_name = "NAME")]
     pub precision: Option<Precision>,
 

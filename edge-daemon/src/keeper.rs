@@ -38,7 +38,8 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Detector, ModelError> 
     tracing::info!(
         model = detector.info().name,
         precision = %detector.precision(),
-        instructions = detector.instruction_set().map_or("a GPU's", InstructionSet::name),
+        instructions = detector.instruction_set().map(InstructionSet::name),
+        gpu = detector.gpu(),
         "model loaded"
     );
     Ok(detector)

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use image::RgbImage;
 use kernels::InstructionSet;
 use protocol::Detection;
@@ -14,7 +14,8 @@ use crate::decode::Decoder;
 #[cfg(feature = "detect")]
 use crate::executor::Head;
 use crate::executor::cpu::{self, Arithmetic, Profile};
-use crate::executor::{Engine, Executor, PictureMut};
+use crate::executor::{Engine, Executor, PictureMut, candle};
+use crate::gpu::Gpu;
 use crate::letterbox;
 use crate::model_file::{self, LoadError, ModelFile};
 use crate::precision::Precision;
@@ -52,7 +53,7 @@ pub struct LoadOptions {
     /// 2.3 times the plain weights, and no more than half of what the control group allows.
     pub weights_memory: Option<usize>,
     /// How exactly the network computes; by default with bytes where the model file is made for that and the processor has
-    /// an instruction for it, and in single precision elsewhere.
+    /// an instruction for it, and in single precision elsewhere. The processor has all but `f16`, a GPU all but `int8`.
     pub precision: Option<Precision>,
     /// Lowest score of a detection, in `0..=1`, in place of the model file's.
     pub score_threshold: Option<f32>,
@@ -113,17 +114,22 @@ impl Detector {
         let file = ModelFile::open(path)?;
         let contents = file.contents()?;
         let metadata = contents.metadata.clone().with_options(options)?;
-        let arithmetic = arithmetic(options, metadata.ranges.as_ref())?;
         let engine = match options.device {
             DeviceKind::Cpu => Engine::Cpu(cpu::Settings {
                 threads: options.threads,
                 weights: options.weights_memory,
                 instruction_set: options.instruction_set,
-                arithmetic,
+                arithmetic: arithmetic(options, metadata.ranges.as_ref())?,
             }),
-            DeviceKind::CpuThroughCandle => Engine::Candle(Device::Cpu),
+            DeviceKind::CpuThroughCandle => {
+                let precision = numbers(options, &[Precision::F32, Precision::F16])?;
+                Engine::Candle(candle::Settings::on_processor(precision))
+            }
             DeviceKind::Cuda(index) => {
-                Engine::Candle(Device::new_cuda(index).map_err(|source| LoadError::Device { index, source })?)
+                let precision = numbers(options, &[Precision::F32, Precision::F16, Precision::Bf16])?;
+                let error = |source| LoadError::Device { index, source: Box::new(source) };
+                let gpu = Gpu::open(index, precision).map_err(error)?;
+                Engine::Candle(candle::Settings { device: gpu.device, precision, gpu: Some(gpu.name) })
             }
         };
         let network = model_file::load_network(&file, &contents, &metadata, &engine)?;
@@ -211,7 +217,15 @@ impl Detector {
     pub fn precision(&self) -> Precision {
         match &self.network {
             Executor::Cpu(program) => program.precision(),
-            Executor::Candle(_) => Precision::F32,
+            Executor::Candle(layers) => layers.settings().precision,
+        }
+    }
+
+    /// The model of the GPU that the network runs on, such as `NVIDIA L4`; none on the processor.
+    pub fn gpu(&self) -> Option<&str> {
+        match &self.network {
+            Executor::Cpu(_) => None,
+            Executor::Candle(layers) => layers.settings().gpu.as_deref(),
         }
     }
 
@@ -239,26 +253,33 @@ impl Detector {
     }
 }
 
-/// What the network computes with; the file's ranges of activations as bytes are `known`.
+/// What the processor's kernels compute with; the file's ranges of activations as bytes are `known`.
 fn arithmetic(options: &LoadOptions, known: Option<&Vec<[f32; 2]>>) -> Result<Arithmetic, LoadError> {
-    let error = |problem: String| LoadError::Option { option: "precision", problem };
-    match (options.precision, options.device, known) {
-        (Some(Precision::F32), ..) => Ok(Arithmetic::Single),
-        (None, DeviceKind::Cpu, Some(ranges)) if cpu::multiplies_bytes(options.instruction_set) => {
+    let error = |problem: &str| Err(LoadError::Option { option: "precision", problem: problem.into() });
+    match (options.precision, known) {
+        (None, Some(ranges)) if cpu::multiplies_bytes(options.instruction_set) => {
             Ok(Arithmetic::Bytes(ranges.clone()))
         }
-        (None, ..) => Ok(Arithmetic::Single),
-        (Some(Precision::Bf16), DeviceKind::Cpu, _) => Ok(Arithmetic::Halves),
-        (Some(Precision::Int8), DeviceKind::Cpu, Some(ranges)) => Ok(Arithmetic::Bytes(ranges.clone())),
-        (Some(Precision::Int8), DeviceKind::Cpu, None) => Err(error(
+        (None | Some(Precision::F32), _) => Ok(Arithmetic::Single),
+        (Some(Precision::Bf16), _) => Ok(Arithmetic::Halves),
+        (Some(Precision::Int8), Some(ranges)) => Ok(Arithmetic::Bytes(ranges.clone())),
+        (Some(Precision::Int8), None) => error(
             "int8 needs the ranges of the layers' outputs, which this model file lacks; `detect convert --int8 PICTURES` \
-             makes a file that has them"
-                .into(),
-        )),
-        (Some(precision), ..) => Err(error(format!(
-            "{precision} runs on the processor only; leave out the precision or the device"
-        ))),
+             makes a file that has them",
+        ),
+        (Some(Precision::F16), _) => error("f16 runs on a GPU only; on the processor, bf16 is as small"),
     }
+}
+
+/// What candle computes with, of those that the device has.
+fn numbers(options: &LoadOptions, known: &[Precision]) -> Result<Precision, LoadError> {
+    let precision = options.precision.unwrap_or(Precision::F32);
+    if known.contains(&precision) {
+        return Ok(precision);
+    }
+    let names: Vec<&str> = known.iter().map(|precision| precision.name()).collect();
+    let problem = format!("{precision} does not run on that device, which has {}", names.join(", "));
+    Err(LoadError::Option { option: "precision", problem })
 }
 
 mod check;

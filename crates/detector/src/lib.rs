@@ -11,6 +11,7 @@
 //! - `executor`: what computes a graph: `executor::cpu` with the `kernels` for the processor's instruction set, behind one
 //!   candle `CustomOp1`; `executor::candle` through candle's own operations, on a GPU.
 //! - `letterbox`: a picture of any size to the network's input.
+//! - `gpu`: the way to a GPU, and what may be in the way.
 //! - [`give_back_memory`]: what a dropped model leaves behind.
 //! - `decode`, `nms`: raw head outputs to boxes in the original picture's pixels.
 //! - [`evaluate`]: average precision as COCO defines it.
@@ -157,6 +158,7 @@ pub mod draw;
 pub mod evaluate;
 mod executor;
 mod family;
+mod gpu;
 mod graph;
 mod letterbox;
 mod memory;
@@ -172,6 +174,7 @@ pub mod testing;
 pub use detector::{CheckError, DetectError, Detector, DeviceKind, LoadOptions, Stages};
 pub use executor::cpu::{LayerTime, Profile};
 pub use family::{Family, UnknownFamily};
+pub use gpu::{Capability, GpuError};
 pub use kernels::{InstructionSet, UnknownInstructionSet};
 pub use memory::give_back_memory;
 pub use model_file::{LoadError, TensorProblem};

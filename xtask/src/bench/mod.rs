@@ -16,7 +16,7 @@ use clap::Subcommand;
 /// What is measured.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Bench {
-    /// Networks on the processor: Sluice's kernels beside ONNX Runtime, `OpenVINO`, `PyTorch`, `OpenCV` and candle
+    /// Networks on the processor: Sluice's kernels beside ONNX Runtime, `OpenVINO`, `PyTorch`, `OpenCV`, tract and candle
     Inference(inference::options::Options),
     /// Limits on a container's upload: Sluice's beside tc, the CNI plugin's, Cilium's rule and wondershaper
     Shaper(shaper::options::Options),

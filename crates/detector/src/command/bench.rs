@@ -58,6 +58,7 @@ pub(super) fn run(options: &BenchOptions, interrupt: &Interrupt, output: &mut dy
         picture_width,
         threads: options.model.run.is_on_processor().then(|| options.model.run.threads()),
         instruction_set: detector.instruction_set().map(InstructionSet::name),
+        gpu: detector.gpu().map(str::to_owned),
         precision: detector.precision().name(),
         runs: options.runs,
         load_ms,

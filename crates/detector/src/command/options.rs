@@ -263,8 +263,8 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "MB")]
     weights_memory: Option<usize>,
 
-    /// How exactly the model computes: f32, bf16 or int8 [default: int8 where the model file is made for it, by `convert
-    /// --int8`, and the processor has an instruction for it; f32 elsewhere].
+    /// How exactly the model computes: f32, bf16 or int8, on a GPU f32, f16 or bf16 [default: int8 where the model file is
+    /// made for it, by `convert --int8`, and the processor has an instruction for it; f32 elsewhere].
     #[arg(long, value_name = "NAME")]
     precision: Option<Precision>,
 

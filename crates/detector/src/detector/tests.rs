@@ -98,7 +98,52 @@ fn options_replace_the_files_values() {
 #[cfg(not(feature = "cuda"))]
 #[test]
 fn a_build_without_cuda_says_so() {
-    let options = LoadOptions { device: DeviceKind::Cuda(0), ..LoadOptions::default() };
+    let options = LoadOptions { device: DeviceKind::Cuda(1), ..LoadOptions::default() };
     let error = load(Family::Yolov3Resnet18, &options).unwrap_err().to_string();
-    assert!(error.starts_with("CUDA device 0: ") && error.contains("run on the processor"), "{error}");
+    assert_eq!(
+        error,
+        "CUDA device 1: this program was built without CUDA; run on the processor, or build it with `cargo build \
+         --features cuda`"
+    );
+}
+
+#[test]
+fn a_precision_that_a_device_lacks_is_refused() {
+    for (device, precision, said) in [
+        (DeviceKind::Cpu, Precision::F16, "f16 runs on a GPU only; on the processor, bf16 is as small"),
+        (
+            DeviceKind::CpuThroughCandle,
+            Precision::Bf16,
+            "bf16 does not run on that device, which has f32, f16",
+        ),
+        (DeviceKind::Cuda(0), Precision::Int8, "int8 does not run on that device, which has f32, f16, bf16"),
+    ] {
+        let options = LoadOptions { device, precision: Some(precision), ..LoadOptions::default() };
+        let error = load(Family::Yolov3Resnet18, &options).unwrap_err().to_string();
+        assert_eq!(error, format!("option precision: {said}"));
+    }
+}
+
+#[test]
+fn halves_find_what_single_precision_finds() {
+    for family in [Family::Yolov3Resnet18, Family::Yolov8] {
+        let through_candle = |precision| {
+            let options = LoadOptions {
+                device: DeviceKind::CpuThroughCandle,
+                precision: Some(precision),
+                score_threshold: Some(0.05),
+                ..LoadOptions::default()
+            };
+            let detector = load(family, &options).unwrap();
+            assert_eq!((detector.precision(), detector.gpu()), (precision, None));
+            detector.detect_timed(&[picture(320, 200), picture(33, 77)]).unwrap()
+        };
+        let ((single, _), (halves, stages)) =
+            (through_candle(Precision::F32), through_candle(Precision::F16));
+        assert!(stages.network > Duration::ZERO);
+        for (single, halves) in single.iter().zip(&halves) {
+            let best = |found: &[Detection]| found.iter().map(|one| one.score).fold(0.0, f32::max);
+            assert!((best(single) - best(halves)).abs() < 0.01, "{family}: {single:?} {halves:?}");
+        }
+    }
 }

@@ -34,7 +34,7 @@ impl<'a> Head<'a> {
     }
 
     /// All values, in the order channel, row, column.
-    #[cfg(feature = "detect")]
+    #[cfg(any(feature = "detect", test))]
     pub(crate) fn values(&self) -> impl Iterator<Item = f32> + use<'a> {
         let (head, (rows, columns)) = (*self, self.size);
         (0..head.channels).flat_map(move |channel| {

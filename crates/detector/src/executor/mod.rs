@@ -1,14 +1,16 @@
 //! What computes a network's graph.
 
-mod candle;
+pub(crate) mod candle;
 pub(crate) mod cpu;
 #[cfg(test)]
 mod definition;
+#[cfg(all(test, feature = "cuda"))]
+mod gpu_tests;
 mod heads;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use heads::ByteRow;
 pub(crate) use heads::{Head, Outputs, PictureMut};
@@ -24,7 +26,7 @@ pub(crate) enum Engine {
     /// The processor, with kernels for its instruction set.
     Cpu(cpu::Settings),
     /// A device, through candle's own operations.
-    Candle(Device),
+    Candle(candle::Settings),
 }
 
 /// Why a network cannot be made ready.
@@ -44,7 +46,7 @@ pub(crate) enum Executor {
     /// On the processor.
     Cpu(Box<cpu::Program>),
     /// On a device.
-    Candle(candle::Layers),
+    Candle(Box<candle::Layers>),
 }
 
 impl Executor {
@@ -61,7 +63,9 @@ impl Executor {
     ) -> std::result::Result<Self, E> {
         Ok(match engine {
             Engine::Cpu(settings) => Self::Cpu(Box::new(cpu::Program::new(graph, size, settings, weights)?)),
-            Engine::Candle(device) => Self::Candle(candle::Layers::new(graph, size, device, weights)?),
+            Engine::Candle(settings) => {
+                Self::Candle(Box::new(candle::Layers::new(graph, size, settings, weights)?))
+            }
         })
     }
 

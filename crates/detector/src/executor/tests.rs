@@ -10,6 +10,7 @@ use super::cpu::{
 use super::definition::{Definition, Values, ranges};
 use super::*;
 use crate::graph::{Activation, Geometry, NodeId, Norm, Residual, Window};
+use crate::precision::Precision;
 use crate::testing::Random;
 
 /// A random graph with all kinds of layers; the same for the same numbers. Its outputs may be any layers, which others may
@@ -118,24 +119,31 @@ fn picture(random: &mut Random, size: Size) -> Values {
     Values { channels: 3, size, values }
 }
 
-fn tensor(pictures: &[Values]) -> Tensor {
+pub(super) fn tensor(pictures: &[Values]) -> Tensor {
     let size = pictures[0].size;
     let values: Vec<f32> =
         pictures.iter().flat_map(|picture| &picture.values).map(|value| *value as f32).collect();
     Tensor::from_vec(values, (pictures.len(), 3, size.0, size.1), &Device::Cpu).unwrap()
 }
 
+/// A graph made ready to run.
+pub(super) fn made_ready(engine: &Engine, graph: &Graph, size: Size, weights: &[Weights]) -> Executor {
+    let mut next = weights.iter();
+    let mut weights = |_: &ConvSpec| Ok::<_, Error>(next.next().unwrap().clone());
+    Executor::new(engine, graph, size, &mut weights).unwrap()
+}
+
 /// A random graph with its weights, and pictures for it.
-struct Case {
-    graph: Graph,
-    weights: Vec<Weights>,
-    size: Size,
-    pictures: Vec<Values>,
+pub(super) struct Case {
+    pub(super) graph: Graph,
+    pub(super) weights: Vec<Weights>,
+    pub(super) size: Size,
+    pub(super) pictures: Vec<Values>,
 }
 
 impl Case {
     /// The same for the same numbers. Sides are given in quarters, so that they halve twice and layers meet.
-    fn random(seed: u64, layers: usize, quarters: Size, batch: usize) -> Self {
+    pub(super) fn random(seed: u64, layers: usize, quarters: Size, batch: usize) -> Self {
         let mut random = Random(seed);
         let graph = random_graph(&mut random, layers);
         let weights = random_weights(&mut random, &graph);
@@ -161,11 +169,12 @@ proptest! {
         for (name, program) in programs(&graph, size, threads, &weights) {
             definition.assert_same(&name, &program.forward(&tensor(&pictures)).unwrap());
         }
-        let mut next = weights.iter();
-        let layers = Executor::new(&Engine::Candle(Device::Cpu), &graph, size, &mut |_| {
-            Ok::<_, Error>(next.next().unwrap().clone())
-        });
-        definition.assert_same("candle", &layers.unwrap().forward(&tensor(&pictures)).unwrap());
+        // A half has eleven bits, and candle rounds more often than once a layer.
+        for (precision, share) in [(Precision::F32, 1e-4), (Precision::F16, 2e-2)] {
+            let engine = Engine::Candle(candle::Settings::on_processor(precision));
+            let layers = made_ready(&engine, &graph, size, &weights);
+            definition.assert_near("candle", &layers.forward(&tensor(&pictures)).unwrap(), share);
+        }
     }
 
     #[test]

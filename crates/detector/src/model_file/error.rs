@@ -8,6 +8,7 @@ use safetensors::{Dtype, SafeTensorError};
 
 use crate::Family;
 use crate::executor::{self, cpu};
+use crate::gpu::GpuError;
 
 /// Why a model could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -155,12 +156,12 @@ pub enum LoadError {
         problem: String,
     },
     /// The GPU cannot be used.
-    #[error("CUDA device {index}: {source}; run on the processor, or install a driver and a build with CUDA")]
+    #[error("CUDA device {index}: {source}")]
     Device {
         /// The device's index.
         index: usize,
-        /// What CUDA said.
-        source: candle_core::Error,
+        /// What is in the way.
+        source: Box<GpuError>,
     },
     /// The network's threads could not be started.
     #[error("cannot start the network's threads: {0}; try fewer")]

@@ -8,8 +8,9 @@ use candle_core::{DType, Device, Tensor};
 
 use super::*;
 use crate::Family;
-use crate::executor::{Engine, cpu};
+use crate::executor::{Engine, candle, cpu};
 use crate::model_file::{ModelFile, load_network};
+use crate::precision::Precision;
 
 fn fixture(family: Family) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -17,7 +18,8 @@ fn fixture(family: Family) -> PathBuf {
         .join(format!("{family}.safetensors"))
 }
 
-fn assert_parity(family: Family, engine: &Engine, batch: usize) {
+/// Heads that differ by at most this share of their largest value.
+fn assert_parity(family: Family, engine: &Engine, batch: usize, share: f32) {
     let path = fixture(family);
     let file = ModelFile::open(&path).unwrap();
     let contents = file.contents().unwrap();
@@ -32,7 +34,7 @@ fn assert_parity(family: Family, engine: &Engine, batch: usize) {
         let largest = |tensor: &Tensor| tensor.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
         let difference = largest(&(head - &expected).unwrap()) / largest(&expected);
         println!("{family} stride {stride}: differs by {difference:.1e} of the largest value");
-        assert!(difference <= 1e-4, "{family} stride {stride}: {difference}");
+        assert!(difference <= share, "{family} stride {stride}: {difference}");
     }
 }
 
@@ -40,9 +42,12 @@ fn assert_parity(family: Family, engine: &Engine, batch: usize) {
 fn the_networks_compute_what_pytorch_computes() {
     for family in [Family::Yolov3Resnet18, Family::Yolov3Darknet53] {
         for batch in 1..=2 {
-            assert_parity(family, &Engine::Cpu(cpu::Settings::default()), batch);
+            assert_parity(family, &Engine::Cpu(cpu::Settings::default()), batch, 1e-4);
         }
-        assert_parity(family, &Engine::Candle(Device::Cpu), 1);
+        // These networks magnify what rounding loses a thousandfold and more; a half has eleven bits.
+        for (precision, share) in [(Precision::F32, 1e-4), (Precision::F16, 5e-2)] {
+            assert_parity(family, &Engine::Candle(candle::Settings::on_processor(precision)), 1, share);
+        }
     }
 }
 

@@ -35,11 +35,13 @@ pub enum Engine {
     Opencv,
     /// `PyTorch`
     Pytorch,
+    /// tract
+    Tract,
 }
 
 impl Engine {
     /// Every engine, the one that the others are compared with first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Onnxruntime,
         Self::Sluice,
         Self::SluiceAvx2,
@@ -50,6 +52,7 @@ impl Engine {
         Self::OpenvinoInt8,
         Self::Pytorch,
         Self::Opencv,
+        Self::Tract,
         Self::Candle,
     ];
 
@@ -67,7 +70,13 @@ impl Engine {
             Self::OpenvinoInt8 => "openvino-int8",
             Self::Opencv => "opencv",
             Self::Pytorch => "pytorch",
+            Self::Tract => "tract",
         }
+    }
+
+    /// Whether it can run on so many threads. tract's package for Python has no way to ask for more than one.
+    pub fn runs_on(self, threads: usize) -> bool {
+        threads == 1 || self != Self::Tract
     }
 
     /// Its argument to `turns`, the program for engines in Rust; nothing for those in Python.
@@ -257,4 +266,20 @@ pub struct Turn {
 pub fn floats(path: &Path) -> Result<Vec<f32>> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_engine_takes_part_and_has_something_that_runs_it() {
+        assert_eq!(Engine::ALL.len(), Engine::value_variants().len());
+        for engine in Engine::value_variants() {
+            assert!(Engine::ALL.contains(engine), "{engine} takes part only when it is asked for");
+            let known = include_str!("peer.py").contains(&format!("    \"{engine}\": "));
+            assert!(known != engine.turns().is_some(), "{engine} runs in one of peer.py and turns");
+            assert_eq!(Engine::from_str(engine.name(), false), Ok(*engine));
+        }
+    }
 }

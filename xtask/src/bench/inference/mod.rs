@@ -164,6 +164,10 @@ fn compare(
     let mut processes: Vec<(Engine, Process, Vec<Turn>)> = Vec::new();
     for &engine in &options.engines {
         interrupt.check()?;
+        if !engine.runs_on(task.threads) {
+            println!("{engine} is left out: it runs on one thread only");
+            continue;
+        }
         processes.push((engine, Process::start(engine, task, place)?, Vec::new()));
     }
     for _ in 0..options.rounds {

@@ -68,6 +68,18 @@ def opencv(model, threads, pictures):
     return run
 
 
+def tract(model, threads, pictures):
+    import tract as engine
+
+    if threads != 1:
+        raise ValueError("tract's package for Python runs on one thread only")
+    network = engine.onnx().load(model)
+    network.set_input_fact(0, ",".join(map(str, [*pictures.shape, "f32"])))
+    network.analyse()
+    runnable = network.into_model().into_runnable()
+    return lambda: [output.into_numpy() for output in runnable.run([pictures])]
+
+
 def pytorch(model, threads, pictures, double=False):
     import onnx
     import torch
@@ -133,6 +145,7 @@ ENGINES = {
     "opencv": opencv,
     "pytorch": pytorch,
     "pytorch-f64": pytorch_f64,
+    "tract": tract,
 }
 
 

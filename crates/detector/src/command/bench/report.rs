@@ -21,6 +21,9 @@ pub(super) struct Report {
     pub(super) threads: Option<usize>,
     /// The processor's vector instructions; null on a GPU.
     pub(super) instruction_set: Option<&'static str>,
+    /// Its model; absent on the processor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) gpu: Option<String>,
     pub(super) precision: &'static str,
     pub(super) runs: u32,
     /// Reading the model file and making it ready.
@@ -160,7 +163,10 @@ pub(super) fn write_text(report: &Report, output: &mut dyn Write) -> Result<()> 
             let set = report.instruction_set.unwrap_or_default();
             line("threads", &format_args!("{threads}, {set}, {}", report.precision))?;
         }
-        None => line("device", &"GPU")?,
+        None => {
+            let gpu = report.gpu.as_deref().unwrap_or("unknown");
+            line("GPU", &format_args!("{gpu}, {}", report.precision))?;
+        }
     }
     line("load", &format_args!("{:.0} ms", report.load_ms))?;
     let times = &report.times;

@@ -63,7 +63,7 @@ impl Program {
         }
         let peak_flops = peak::arithmetic(self.kernels.numbers.peak);
         let peak_lower = match self.precision() {
-            Precision::F32 => None,
+            Precision::F32 | Precision::F16 => None,
             Precision::Bf16 => Some(peak::arithmetic(self.kernels.halves.peak)),
             Precision::Int8 => Some(peak::arithmetic(self.kernels.bytes.peak)),
         };
