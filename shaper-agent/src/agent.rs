@@ -12,7 +12,7 @@ use crate::{
     cli::Reporting,
     error::AgentError,
     expedite::Expedited,
-    interface::Interface,
+    held::Held,
     kernel::{CgroupProgram, Kernel},
     ledger::Ledger,
     limit::Limit,
@@ -20,15 +20,13 @@ use crate::{
     logs,
     metrics::{LimitSnapshot, Snapshot},
     outside::Outside,
-    past::Past,
     pins::Pins,
     queue,
-    record::Place,
     report::Reporter,
     site::Site,
     sites::Sites,
     spec::{Direction, Mode, Settings, Spec, Target},
-    target::{CgroupPlace, Changes, Engines, Watcher},
+    target::{Changes, Engines, Watcher},
 };
 
 /// How often the agent makes sure that its limits are still there, however rarely it reports.
@@ -70,21 +68,6 @@ pub(crate) struct Agent<'a> {
     spare: Option<CgroupProgram>,
     reporter: Reporter,
     next_check: usize,
-}
-
-#[derive(Debug)]
-struct Held {
-    settings: Settings,
-    /// Empty while the target is not there.
-    limits: Vec<Limit>,
-    /// What its earlier limits leave to be paid.
-    past: Past,
-    /// The cgroup, if it is one that the agent has to keep filled.
-    cgroup: Option<CgroupPlace>,
-    /// Whether it is, or was at last, at a cgroup; none if it has not been there yet.
-    at_cgroup: Option<bool>,
-    /// Why it is not there, if that has been said.
-    missing: Option<String>,
 }
 
 impl<'a> Agent<'a> {
@@ -209,17 +192,7 @@ impl<'a> Agent<'a> {
                     changed.push(target);
                 }
                 None => {
-                    self.held.insert(
-                        target.clone(),
-                        Held {
-                            settings,
-                            limits: Vec::new(),
-                            past: Past::default(),
-                            cgroup: None,
-                            at_cgroup: None,
-                            missing: None,
-                        },
-                    );
+                    self.held.insert(target.clone(), Held::new(settings));
                     changed.push(target);
                 }
             }
@@ -331,12 +304,11 @@ impl<'a> Agent<'a> {
             }
         }
         drop(expedited);
-        if self.held.iter().any(|(target, held)| held.may_come_to_a_cgroup(target))
-            && let Err(error) = ledger.kernel_mut().keep_spare()
-        {
+        let cgroups = self.held.iter().any(|(target, held)| held.may_come_to_a_cgroup(target));
+        if cgroups && let Err(error) = ledger.kernel_mut().keep_spare() {
             tracing::debug!("no program is loaded ahead for a cgroup: {error}");
         }
-        self.spare = ledger.kernel_mut().spare().take();
+        self.spare = ledger.kernel_mut().spare().take().filter(|_| cgroups);
         // While anything is waited for, the programs stay loaded: loading takes longer than attaching.
         if self.held.values().all(|held| held.missing.is_none()) {
             ledger.close()?;
@@ -456,41 +428,11 @@ impl<'a> Agent<'a> {
 
     /// The end: the limits are removed, unless they are to stay.
     fn release(&mut self) -> Result<(), AgentError> {
-        // Its open maps would keep the file system mounted.
+        // Their open maps would keep the file system mounted.
         self.kernel = None;
+        self.spare = None;
         let targets: Vec<Target> = self.held.keys().cloned().collect();
         if self.conduct.keep { Ok(()) } else { self.drop_limits(&targets) }
-    }
-}
-
-impl Held {
-    /// Whether all that is in force is at a site.
-    fn is_at(&self, site: &Site) -> bool {
-        !self.limits.is_empty() && self.limits.iter().all(|limit| site.is(&limit.record.place))
-    }
-
-    /// Whether its next place may be a cgroup: that of a container on the host's network, or one that was named.
-    fn may_come_to_a_cgroup(&self, target: &Target) -> bool {
-        let kind = matches!(target, Target::Container(_) | Target::Cgroup(_));
-        kind && self.at_cgroup.unwrap_or(self.missing.is_some())
-    }
-
-    /// Whether nothing has changed since it was said to be missing.
-    fn is_missing_as(&self, site: &Result<Site, AgentError>) -> bool {
-        self.limits.is_empty()
-            && matches!(site, Err(error) if error.is_absence() && self.missing == Some(error.to_string()))
-    }
-
-    /// Whether what is in force is where it was put.
-    fn is_in_place(&self, target: &Target) -> bool {
-        let there = |limit: &Limit| match &limit.record.place {
-            Place::Interface { index, .. } => Interface::numbered(*index).is_some_and(|now| match target {
-                Target::Iface(name) => now.name == *name,
-                _ => true,
-            }),
-            Place::Cgroup { path, .. } => path.is_dir(),
-        };
-        !self.limits.is_empty() && self.limits.iter().all(there)
     }
 }
 

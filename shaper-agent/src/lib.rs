@@ -6,7 +6,8 @@
 //!
 //! - [`cli`]: the command line; [`spec`]: what is wanted of whom; [`config`]: the same in a file, for many;
 //!   [`run`]: what each command does
-//! - `agent`: one life of an agent that holds limits; `status`, `check`: the commands that only look
+//! - `agent`: one life of an agent that holds limits; `held`: one of its targets; `status`, `check`: the commands that only
+//!   look
 //! - [`target`]: from a target's name to the place where the kernel sees it; `sites`, `site`: that place as it is now;
 //!   `links`: news of interfaces
 //! - `ledger`: all limits of a network namespace under one lock; `limit`: one of them, from attaching to removal; `past`:
@@ -32,6 +33,7 @@ pub mod error;
 mod expedite;
 pub mod generate;
 mod gso;
+mod held;
 mod holder;
 mod hook;
 mod interface;
