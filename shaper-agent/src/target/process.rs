@@ -29,13 +29,15 @@ pub(super) fn is_of(pid: u32, id: &str) -> bool {
 /// is when it matters.)
 pub(super) fn starting(id: &str) -> Option<u32> {
     let own = network_namespace("self")?;
-    let is_outside = |pid: u32| network_namespace(&pid.to_string()) == Some(own);
-    let starters: HashSet<u32> = all()?.filter(|pid| has_argument(*pid, id) && is_outside(*pid)).collect();
+    let network = |pid: u32| network_namespace(&pid.to_string());
+    let starters: HashSet<u32> =
+        all()?.filter(|pid| has_argument(*pid, id) && network(*pid) == Some(own)).collect();
     let is_below = |pid: u32| {
         let parent = |pid: &u32| Stat::of(*pid).map(|stat| stat.parent);
         iter::successors(parent(&pid), parent).take(DEPTH).any(|above| starters.contains(&above))
     };
-    (!starters.is_empty()).then(|| all()?.find(|pid| !is_outside(*pid) && is_below(*pid))).flatten()
+    let is_apart = |pid: u32| network(pid).is_some_and(|network| network != own);
+    (!starters.is_empty()).then(|| all()?.find(|pid| is_apart(*pid) && is_below(*pid))).flatten()
 }
 
 /// All processes.
