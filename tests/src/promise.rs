@@ -7,7 +7,7 @@ use crate::trace::Trace;
 
 /// How much later than its time stamp a packet may meet the limit, in seconds: the kernel stamps it when the sender hands it
 /// over, and judges it when the receiving side gets a processor.
-const LATENESS: f64 = 0.1;
+pub const LATENESS: f64 = 0.1;
 /// How long a shaper's packet may wait behind the limit that has counted it, in seconds.
 const WAIT: f64 = 4.0;
 
