@@ -8,14 +8,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use tempfile::TempDir;
 
-use crate::{busybox, cgroups, eventually, processes};
+use crate::{busybox, cgroups, eventually, net::ip, processes};
 
 /// The only image: busybox with all its applets.
 pub const IMAGE: &str = "busybox";
@@ -99,8 +99,8 @@ impl Docker {
         // A rest of a killed test run would be in the way.
         docker.remove_rest();
         let bridge = docker.unused_bridge();
-        ip(&["link", "add", &bridge, "type", "bridge"])?;
-        ip(&["address", "add", &format!("10.79.{}.1/24", 128 + subnet), "dev", &bridge])?;
+        ip(&format!("link add {bridge} type bridge"))?;
+        ip(&format!("address add 10.79.{}.1/24 dev {bridge}", 128 + subnet))?;
         docker.start_engine()?;
         docker.prepare()?;
         Ok(docker)
@@ -376,7 +376,7 @@ impl Docker {
     fn remove_rest(&self) {
         for bridge in [self.bridge(), self.unused_bridge()] {
             // What is not there need not be removed.
-            let _ = ip(&["link", "del", &bridge]);
+            let _ = ip(&format!("link del {bridge}"));
         }
         cgroups::remove(&self.parent_cgroup());
     }
@@ -395,17 +395,6 @@ impl Drop for Docker {
         processes::kill_below(self.directory.path());
         self.remove_rest();
     }
-}
-
-fn ip(arguments: &[&str]) -> Result<()> {
-    let output = Command::new("ip").args(arguments).output().context("run ip (package iproute2)")?;
-    ensure!(
-        output.status.success(),
-        "ip {}: {}",
-        arguments.join(" "),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
 }
 
 /// Docker's client; that of the engine's own package, if it is there beside a newer one.

@@ -106,7 +106,7 @@ impl Drop for Network {
     }
 }
 
-fn ip(arguments: &str) -> Result<()> {
+pub(crate) fn ip(arguments: &str) -> Result<()> {
     let output =
         Command::new("ip").args(arguments.split(' ')).output().context("run ip (package iproute2)")?;
     if !output.status.success() {

@@ -115,11 +115,9 @@ fn plausible(name: &str, traffic: &Value) -> Result<()> {
     let ceiling = figure("payload_of_ceiling")?;
     ensure!((0.6..1.5).contains(&ceiling), "{name}: {ceiling} of the ceiling");
     let first = figure("first_second_bytes")?;
-    // What comes late.
-    let late = 125_000.0 * LATENESS;
-    let allowed = 125_000.0 + figure("burst_bytes")? + FRAME + late;
+    let allowed = 125_000.0 + figure("burst_bytes")? + FRAME;
     ensure!(first <= allowed, "{name}: {first} bytes in the first second, at most {allowed}");
-    let above = figure("above_burst_bytes")?;
+    let (above, late) = (figure("above_burst_bytes")?, 125_000.0 * LATENESS);
     ensure!(above <= 2.0 * FRAME + late, "{name}: {above} bytes above the burst");
     for flow in traffic["flows"].as_array().context("no flows")? {
         ensure!(number(flow, "retransmitted")? <= number(flow, "segments_out")?, "{name}: {flow}");
