@@ -27,40 +27,48 @@ pub(super) fn taps(family: Family, image: (u32, u32), scaled: (usize, usize)) ->
     let (width, height) = (image.0 as usize, image.1 as usize);
     match family {
         Family::Yolov3Resnet18 | Family::Yolov3Darknet53 => {
-            (column_taps(width, scaled.0), row_taps(height, scaled.1))
+            let exact = |place| place;
+            (column_taps(width, scaled.0, exact), row_taps(height, scaled.1, exact))
         }
         Family::Yolov3Darknet => (outer_taps(width, scaled.0), outer_taps(height, scaled.1)),
         Family::Yolov5 | Family::Yolov8 => {
-            (whole(column_taps(width, scaled.0)), whole(row_taps(height, scaled.1)))
+            let single = |place| f64::from(place as f32);
+            (whole(column_taps(width, scaled.0, single)), whole(row_taps(height, scaled.1, single)))
         }
     }
 }
 
 /// Where OpenCV takes the pixels of an axis from, of `source` that `target` show: the pixel before each place, which may
-/// be -1, and the share of the one after it. Centres lie at half pixels; places are in `f64`, rounded once to `f32`.
-fn places(source: usize, target: usize) -> impl Iterator<Item = (isize, f32)> {
+/// be -1, and the share of the one after it. Centres lie at half pixels.
+///
+/// `rounded` is what becomes of places before they are split: OpenCV's own code keeps them in `f32`. For pixels in `f32` its
+/// builds for x86-64 call Intel's library (IPP), which keeps them exact; without it (on ARM) a pixel of a wide picture differs
+/// by up to 0.02 of 255.
+fn places(source: usize, target: usize, rounded: fn(f64) -> f64) -> impl Iterator<Item = (isize, f32)> {
     let step = 1.0 / (target as f64 / source as f64);
     (0..target).map(move |position| {
-        let centre = ((position as f64 + 0.5) * step - 0.5) as f32;
+        let centre = rounded((position as f64 + 0.5) * step - 0.5);
         let floor = centre.floor();
-        (floor as isize, centre - floor)
+        (floor as isize, (centre - floor) as f32)
     })
 }
 
 /// OpenCV's columns: beyond the borders one pixel counts alone.
-fn column_taps(source: usize, target: usize) -> Vec<Tap> {
+fn column_taps(source: usize, target: usize, rounded: fn(f64) -> f64) -> Vec<Tap> {
     let tap = |(before, share): (isize, f32)| match usize::try_from(before) {
         Err(_) => Tap::of(0),
         Ok(first) if first + 1 >= source => Tap::of(source - 1),
         Ok(first) => Tap::new(first, first + 1, share),
     };
-    places(source, target).map(tap).collect()
+    places(source, target, rounded).map(tap).collect()
 }
 
 /// OpenCV's rows: beyond the borders one row counts twice, each time with its share, which whole numbers tell from once.
-fn row_taps(source: usize, target: usize) -> Vec<Tap> {
+fn row_taps(source: usize, target: usize, rounded: fn(f64) -> f64) -> Vec<Tap> {
     let row = |row: isize| usize::try_from(row).unwrap_or(0).min(source - 1);
-    places(source, target).map(|(before, share)| Tap::new(row(before), row(before + 1), share)).collect()
+    places(source, target, rounded)
+        .map(|(before, share)| Tap::new(row(before), row(before + 1), share))
+        .collect()
 }
 
 /// Shares in whole 2048ths.

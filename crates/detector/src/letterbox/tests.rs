@@ -227,9 +227,10 @@ proptest! {
         }
     }
 
+    /// Within what single precision leaves of eight bits.
     #[test]
     fn every_pixel_is_bilinear(
-        size in (1..90u32, 1..90u32),
+        size in (sides(), sides()),
         input in (1..4usize, 1..4usize),
         seed in any::<u32>(),
     ) {
@@ -246,7 +247,7 @@ proptest! {
                     let inside = (left..left + scaled.0).contains(&x) && (top..top + scaled.1).contains(&y);
                     let expected =
                         if inside { naive(&image, scaled, x - left, y - top, channel) } else { 128.0 / 255.0 };
-                    prop_assert!((found - expected).abs() < 1e-4, "{x} {y} {channel}: {found} {expected}");
+                    prop_assert!((found - expected).abs() < 4e-7, "{x} {y} {channel}: {found} {expected}");
                 }
             }
         }
