@@ -58,7 +58,7 @@ async fn watch(settings: Settings) -> Result<()> {
     let interrupt = CancellationToken::new();
     let signals = tokio::spawn(watch_signals(interrupt.clone())?);
     settings.notes.iter().for_each(|note| info!("{note}"));
-    source::check_elements(&settings.source.location)?;
+    source::load_elements(&settings.source.location)?;
     let counters = Arc::new(Counters::default());
     let server = match settings.listen {
         Some(address) => {

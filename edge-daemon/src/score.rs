@@ -154,7 +154,7 @@ fn detect_in_video(
     wanted: impl Iterator<Item = usize>,
     big: Detector,
 ) -> Result<HashMap<usize, Found>> {
-    source::check_elements(video)?;
+    source::load_elements(video)?;
     let settings = SourceSettings {
         location: video.clone(),
         transport: RtspTransport::Auto,

@@ -4,6 +4,7 @@
 //! as the end of the stream, and a server that merely hangs not at all. A file ends at its end, unless it
 //! shall repeat.
 
+mod element;
 mod h264;
 mod location;
 mod media_clock;
@@ -22,7 +23,7 @@ use crate::backoff::Backoff;
 use session::{Ended, Session};
 
 pub use location::Location;
-pub use pipeline::check_elements;
+pub use pipeline::load_elements;
 
 /// The first and the longest pause before a source is opened again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));

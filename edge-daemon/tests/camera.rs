@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use edge_daemon::source::{self, Deliver, Picture, RtspTransport, SourceSettings, check_elements};
+use edge_daemon::source::{self, Deliver, Picture, RtspTransport, SourceSettings, load_elements};
 use gst_rtsp_server::prelude::*;
 use tokio_util::sync::CancellationToken;
 
@@ -45,7 +45,7 @@ fn watch(url: &str, transport: RtspTransport, count: usize) -> Vec<Picture> {
         unpaced: false,
         repeat: false,
     };
-    check_elements(&settings.location).unwrap();
+    load_elements(&settings.location).unwrap();
     // The log says why a camera is lost.
     let _ = tracing_subscriber::fmt().with_test_writer().try_init();
     let stop = CancellationToken::new();

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use edge_daemon::source::{self, Deliver, RtspTransport, SourceError, SourceSettings, check_elements};
+use edge_daemon::source::{self, Deliver, RtspTransport, SourceError, SourceSettings, load_elements};
 use tokio_util::sync::CancellationToken;
 
 fn settings(location: &str) -> SourceSettings {
@@ -37,7 +37,7 @@ fn read(settings: &SourceSettings) -> Result<Vec<(Option<u64>, u32, u32)>, Sourc
             true
         })
     };
-    check_elements(&settings.location)?;
+    load_elements(&settings.location)?;
     source::run(settings, &deliver, &CancellationToken::new(), || panic!("a file is not opened again"))?;
     let seen = std::mem::take(&mut *seen.lock().unwrap());
     Ok(seen)
@@ -87,7 +87,7 @@ fn a_repeating_file_begins_again_until_stopped() {
         })
     };
     let settings = SourceSettings { repeat: true, ..settings(clip.to_str().unwrap()) };
-    check_elements(&settings.location).unwrap();
+    load_elements(&settings.location).unwrap();
     source::run(&settings, &deliver, &stop, || panic!("a loop is not a reconnect")).unwrap();
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 25);
@@ -112,7 +112,7 @@ fn a_camera_that_is_not_there_is_tried_again() {
     let tries = AtomicU32::new(0);
     // Nobody listens on port 1.
     let settings = SourceSettings { unpaced: false, ..settings("rtsp://user:secret@127.0.0.1:1/video1") };
-    check_elements(&settings.location).unwrap();
+    load_elements(&settings.location).unwrap();
     let deliver: Deliver = Arc::new(|_| true);
     source::run(&settings, &deliver, &stop, || {
         if tries.fetch_add(1, Ordering::Relaxed) == 2 {
@@ -133,7 +133,7 @@ fn a_camera_that_falls_silent_is_given_up() {
         unpaced: false,
         ..settings(&format!("rtsp://{}/video1", listener.local_addr().unwrap()))
     };
-    check_elements(&settings.location).unwrap();
+    load_elements(&settings.location).unwrap();
     let deliver: Deliver = Arc::new(|_| true);
     let begun = Instant::now();
     source::run(&settings, &deliver, &stop, || stop.cancel()).unwrap();

@@ -2,7 +2,7 @@
 
 use gst::{glib, prelude::*};
 
-use super::SourceError;
+use super::{SourceError, element::loads};
 
 /// What a decoder is called, and the Debian package that brings it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,13 +23,13 @@ pub(super) fn choose(is_there: impl Fn(&str) -> bool) -> Option<Decoder> {
     DECODERS.into_iter().find(|decoder| is_there(decoder.element))
 }
 
-/// The installed decoder.
+/// The installed decoder, loaded.
 ///
 /// # Errors
 ///
 /// There is none; the error names all that would do.
 pub(super) fn find() -> Result<Decoder, SourceError> {
-    choose(|element| gst::ElementFactory::find(element).is_some()).ok_or(SourceError::NoDecoder)
+    choose(loads).ok_or(SourceError::NoDecoder)
 }
 
 /// Makes the installed decoder, one that holds back no frames.

@@ -12,7 +12,8 @@ use image::RgbImage;
 use tracing::debug;
 
 use super::{
-    Location, Picture, SourceError, SourceSettings, h264, media_clock::MediaClock, rtsp, session::Progress,
+    Location, Picture, SourceError, SourceSettings, element::loads, h264, media_clock::MediaClock, rtsp,
+    session::Progress,
 };
 
 /// Elements that no source does without, and the Debian packages that bring them.
@@ -27,19 +28,20 @@ const RTSP_ELEMENTS: [(&str, &str); 2] =
 /// Elements for local cameras.
 const DEVICE_ELEMENTS: [(&str, &str); 1] = [("v4l2src", "gstreamer1.0-plugins-good")];
 
-/// Starts GStreamer and checks that it has what `location` needs.
+/// Starts GStreamer and loads what `location` needs: from a cold disk that takes seconds, in which a camera that plays already
+/// would send its first key frame to nobody.
 ///
 /// # Errors
 ///
 /// Names the missing element and the package that brings it.
-pub fn check_elements(location: &Location) -> Result<(), SourceError> {
+pub fn load_elements(location: &Location) -> Result<(), SourceError> {
     gst::init().map_err(|error| SourceError::Start(error.to_string()))?;
     let more: &[_] = match location {
         Location::Rtsp(_) => &RTSP_ELEMENTS,
         Location::Device(_) => &DEVICE_ELEMENTS,
         Location::File(_) | Location::Uri(_) => &[],
     };
-    match ELEMENTS.iter().chain(more).find(|(element, _)| gst::ElementFactory::find(element).is_none()) {
+    match ELEMENTS.iter().chain(more).find(|(element, _)| !loads(element)) {
         Some(&(element, package)) => Err(SourceError::MissingElement { element, package }),
         None => h264::find().map(|decoder| debug!(element = decoder.element, "decodes H.264")),
     }
