@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -199,6 +200,24 @@ impl Process {
         let wall_ms: Vec<f64> = serde_json::from_str(&line).with_context(|| format!("no times: {line}"))?;
         let cpu_ms = (self.cpu_ms()? - before) / runs.max(1) as f64;
         Ok(Turn { wall_ms, cpu_ms })
+    }
+
+    /// Waits until its threads sleep: some look for work for a while after a run, on processors that are the next engine's.
+    ///
+    /// # Errors
+    ///
+    /// If it has ended.
+    pub fn settle(&self) -> Result<()> {
+        const LOOK: Duration = Duration::from_millis(20);
+        const LOOKS: usize = 100;
+        for _ in 0..LOOKS {
+            let before = self.cpu_ms()?;
+            std::thread::sleep(LOOK);
+            if self.cpu_ms()? - before < 1.0 {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The most memory that it ever held, in bytes.

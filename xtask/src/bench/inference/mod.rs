@@ -168,12 +168,15 @@ fn compare(
             println!("{engine} is left out: it runs on one thread only");
             continue;
         }
-        processes.push((engine, Process::start(engine, task, place)?, Vec::new()));
+        let process = Process::start(engine, task, place)?;
+        process.settle()?;
+        processes.push((engine, process, Vec::new()));
     }
     for _ in 0..options.rounds {
         for (_, process, turns) in &mut processes {
             interrupt.check()?;
             turns.push(process.turn(options.runs)?);
+            process.settle()?;
         }
     }
     processes

@@ -1,4 +1,4 @@
-"""Writes the full networks with random weights: NAME.safetensors for Sluice, NAME.onnx for everybody else, NAME.json with
+"""Writes networks with random weights: NAME.safetensors for Sluice, NAME.onnx for everybody else, NAME.json with
 the layers in order, and NAME.input, a random picture as little-endian f32 in the order channel, row, column.
 
     python networks.py DIRECTORY NAME...
@@ -83,10 +83,12 @@ class Network:
         self.outputs = found[::-1]
 
 
-def darknet53(height, width, classes):
+def darknet53(height, width, classes, part):
+    """Every layer but the last has 1 / `part` of the original's channels."""
     network = Network(height, width)
-    source, features = network.conv("conv0", 0, 32, 3, activation="leaky"), []
+    source, features = network.conv("conv0", 0, 32 // part, 3, activation="leaky"), []
     for stage, (channels, blocks) in enumerate([(64, 1), (128, 2), (256, 8), (512, 8), (1024, 4)], 1):
+        channels //= part
         source = network.conv(f"stage{stage}.down", source, channels, 3, 2, "leaky")
         for block in range(1, blocks + 1):
             name = f"stage{stage}.block{block}"
@@ -94,15 +96,17 @@ def darknet53(height, width, classes):
             inner = network.conv(f"{name}.conv2", inner, channels, 3, activation="leaky", gain=0.35)
             source = network.add(inner, source)
         features.append(source)
-    network.heads(features[:1:-1], (512, 256, 128), 3 * (5 + classes), "leaky")
+    network.heads(features[:1:-1], (512 // part, 256 // part, 128 // part), 3 * (5 + classes), "leaky")
     return network
 
 
-def resnet18(height, width, classes):
+def resnet18(height, width, classes, part):
+    """Every layer but the last has 1 / `part` of the original's channels."""
     network = Network(height, width)
-    source = network.max_pool(network.conv("conv1", 0, 64, 7, 2, "relu"))
+    source = network.max_pool(network.conv("conv1", 0, 64 // part, 7, 2, "relu"))
     features = []
     for stage, channels in enumerate((64, 128, 256, 512), 2):
+        channels //= part
         for block in (1, 2):
             stride = 2 if stage > 2 and block == 1 else 1
             name = f"conv{stage}_{block}"
@@ -111,19 +115,21 @@ def resnet18(height, width, classes):
             inner = network.conv(f"{name}.conv2", inner, channels, 3, gain=0.5)
             source = network.add(inner, fitted, "relu")
         features.append(source)
-    network.heads(features[:0:-1], (256, 128, 64), 3 * (5 + classes), "relu")
+    network.heads(features[:0:-1], (256 // part, 128 // part, 64 // part), 3 * (5 + classes), "relu")
     return network
 
 
 NETWORKS = {
-    "darknet53": ("yolov3-darknet53", darknet53, (544, 544), 80),
-    "resnet18": ("yolov3-resnet18", resnet18, (416, 736), 2),
+    "darknet53": ("yolov3-darknet53", darknet53, (544, 544), 80, 1),
+    "resnet18": ("yolov3-resnet18", resnet18, (416, 736), 2, 1),
+    "demo-big": ("yolov3-darknet53", darknet53, (416, 736), 4, 4),
+    "demo-little": ("yolov3-resnet18", resnet18, (416, 736), 4, 4),
 }
 
 
-def write_safetensors(path, network, family, classes):
+def write_safetensors(path, network, family, classes, part):
     metadata = {
-        "format": "sluice-detector", "format_version": "1", "name": path.stem, "family": family, "width": "1",
+        "format": "sluice-detector", "format_version": "1", "name": path.stem, "family": family, "width": str(1 / part),
         "classes": json.dumps([f"class{index}" for index in range(classes)]),
         "input": json.dumps(network.shapes[0][1:]), "anchors": json.dumps(ANCHORS),
         "score_threshold": "0.3", "iou_threshold": "0.4", "max_boxes": "20",
@@ -179,9 +185,9 @@ def write_onnx(path, network):
 def main():
     directory = Path(sys.argv[1])
     for name in sys.argv[2:]:
-        family, build, (height, width), classes = NETWORKS[name]
-        network = build(height, width, classes)
-        write_safetensors(directory / f"{name}.safetensors", network, family, classes)
+        family, build, (height, width), classes, part = NETWORKS[name]
+        network = build(height, width, classes, part)
+        write_safetensors(directory / f"{name}.safetensors", network, family, classes, part)
         write_onnx(directory / f"{name}.onnx", network)
         picture = np.random.default_rng(7).random((3, height, width), dtype=np.float32)
         picture.tofile(directory / f"{name}.input")

@@ -11,7 +11,7 @@ use super::network::Network;
 #[derive(Debug, Clone, Args)]
 pub struct Options {
     /// Networks
-    #[arg(long, value_delimiter = ',', value_enum, default_values_t = [Network::Resnet18, Network::Darknet53])]
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = Network::ALL)]
     pub networks: Vec<Network>,
     /// Engines; the ratios are to the first
     #[arg(long, value_delimiter = ',', value_enum, default_values_t = Engine::ALL)]
