@@ -9,6 +9,7 @@ mod allocations;
 mod allowance;
 mod arena;
 mod attention;
+mod bed;
 mod choice;
 mod context;
 mod direct;

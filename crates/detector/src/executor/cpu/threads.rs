@@ -9,9 +9,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long a thread looks for work before it sleeps: about what waking it costs, and more than what lies between two
-/// layers of a network.
-const SPIN: Duration = Duration::from_micros(50);
+use super::bed::Bed;
+
+/// How long a thread looks for work before it sleeps: longer than it waits for another's last task in most layers of a small
+/// network. Waking it takes 50 µs and more in a virtual machine.
+const SPIN: Duration = Duration::from_micros(200);
 
 /// What a job does with the number of a task and that of the thread.
 type Work<'a> = dyn Fn(usize, usize) + Sync + 'a;
@@ -23,13 +25,13 @@ pub(super) struct Threads {
     workers: Vec<JoinHandle<()>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
-    /// Counts the jobs; a worker takes part in each.
+    /// Counts the jobs.
     job: AtomicUsize,
     /// The next task that nobody has taken.
     next: AtomicUsize,
-    /// Workers that have not finished with the job.
+    /// Workers that take part in the job and have not finished with it. It grows only under the lock.
     busy: AtomicUsize,
     stop: AtomicBool,
     state: Mutex<State>,
@@ -37,10 +39,13 @@ struct Shared {
     begun: Condvar,
     /// No worker is busy any more.
     ended: Condvar,
+    /// One for each worker.
+    beds: Vec<Bed>,
 }
 
 #[derive(Default)]
 struct State {
+    /// What a worker may take part in.
     job: Option<Job>,
     /// What a worker's task panicked with.
     panic: Option<Box<dyn Any + Send>>,
@@ -67,6 +72,15 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The job, if it is still there; the worker counts as busy from then on.
+    fn join(&self) -> Option<Job> {
+        let state = self.state();
+        if state.job.is_some() {
+            self.busy.fetch_add(1, Ordering::Relaxed);
+        }
+        state.job
+    }
+
     /// Tasks until none is left.
     fn work(&self, tasks: usize, work: &Work<'_>, thread: usize) -> Result<(), Box<dyn Any + Send>> {
         catch_unwind(AssertUnwindSafe(|| {
@@ -81,8 +95,8 @@ impl Shared {
     }
 }
 
-/// Waits until `done`, first awake and then asleep on `condition`.
-fn wait(shared: &Shared, condition: &Condvar, done: impl Fn() -> bool) {
+/// Waits until `done`, first awake and then asleep on `condition`, before which it calls `lie_down`.
+fn wait(shared: &Shared, condition: &Condvar, done: impl Fn() -> bool, lie_down: impl FnOnce()) {
     let start = Instant::now();
     loop {
         for _ in 0..64 {
@@ -95,6 +109,7 @@ fn wait(shared: &Shared, condition: &Condvar, done: impl Fn() -> bool) {
             break;
         }
     }
+    lie_down();
     let mut state = shared.state();
     while !done() {
         state = condition.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -110,7 +125,17 @@ impl Threads {
     pub(super) fn new(threads: Option<NonZeroUsize>) -> std::io::Result<Self> {
         let threads =
             threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-        let mut pool = Self { shared: Arc::default(), workers: Vec::with_capacity(threads - 1) };
+        let shared = Shared {
+            job: AtomicUsize::default(),
+            next: AtomicUsize::default(),
+            busy: AtomicUsize::default(),
+            stop: AtomicBool::default(),
+            state: Mutex::default(),
+            begun: Condvar::default(),
+            ended: Condvar::default(),
+            beds: (1..threads).map(|_| Bed::default()).collect(),
+        };
+        let mut pool = Self { shared: Arc::new(shared), workers: Vec::with_capacity(threads - 1) };
         for thread in 1..threads {
             let shared = Arc::clone(&pool.shared);
             let worker = std::thread::Builder::new()
@@ -126,27 +151,29 @@ impl Threads {
         self.workers.len() + 1
     }
 
-    /// Calls `work` with each task in `0..tasks` and a thread's number in `0..count`, on all threads; one call at a
-    /// time (`&mut`). A task's panic goes on here, after the others' end.
+    /// Calls `work` with each task in `0..tasks` and a thread's number in `0..count`, on all threads that wake before the
+    /// tasks have gone; one call at a time (`&mut`). A task's panic goes on here, after the others' end.
     pub(super) fn run(&mut self, tasks: usize, work: &Work<'_>) {
         if self.workers.is_empty() || tasks < 2 {
             (0..tasks).for_each(|task| work(task, 0));
             return;
         }
         let shared = &*self.shared;
-        // SAFETY: only the lifetime changes; no worker uses the pointer once `busy` is zero, and this function does not
-        // end before that.
+        // SAFETY: only the lifetime changes; a worker takes the pointer only while the job is there and counts itself as busy
+        // then, and this function does not end before the job has gone and nobody is busy.
         let forever = unsafe { std::mem::transmute::<*const Work<'_>, *const Work<'static>>(work) };
         {
             let mut state = shared.state();
             state.job = Some(Job { tasks, work: forever });
             shared.next.store(0, Ordering::Relaxed);
-            shared.busy.store(self.workers.len(), Ordering::Relaxed);
             shared.job.fetch_add(1, Ordering::Release);
         }
+        shared.beds.iter().for_each(Bed::clear_for_caller);
         shared.begun.notify_all();
         let own = shared.work(tasks, work, 0);
-        wait(shared, &shared.ended, || shared.busy.load(Ordering::Acquire) == 0);
+        // Who has not begun by now is not waited for.
+        shared.state().job = None;
+        wait(shared, &shared.ended, || shared.busy.load(Ordering::Acquire) == 0, || ());
         let others = shared.state().panic.take();
         if let Some(panic) = own.err().or(others) {
             resume_unwind(panic);
@@ -156,22 +183,21 @@ impl Threads {
 
 /// A worker's life.
 fn serve(shared: &Shared, thread: usize) {
+    let bed = &shared.beds[thread - 1];
     let mut seen = 0;
     loop {
-        wait(shared, &shared.begun, || {
-            shared.job.load(Ordering::Acquire) != seen || shared.stop.load(Ordering::Acquire)
-        });
+        let called = || shared.job.load(Ordering::Acquire) != seen || shared.stop.load(Ordering::Acquire);
+        wait(shared, &shared.begun, called, || bed.lie_down());
+        bed.get_up();
         if shared.stop.load(Ordering::Acquire) {
             return;
         }
         seen = shared.job.load(Ordering::Acquire);
-        let job = shared.state().job;
-        if let Some(Job { tasks, work }) = job {
-            // SAFETY: `run` waits for this worker, so the closure still lives.
-            let outcome = shared.work(tasks, unsafe { &*work }, thread);
-            if let Err(panic) = outcome {
-                shared.state().panic.get_or_insert(panic);
-            }
+        let Some(Job { tasks, work }) = shared.join() else { continue };
+        // SAFETY: `run` waits for this worker, which counts as busy, so the closure still lives.
+        let outcome = shared.work(tasks, unsafe { &*work }, thread);
+        if let Err(panic) = outcome {
+            shared.state().panic.get_or_insert(panic);
         }
         if shared.busy.fetch_sub(1, Ordering::AcqRel) == 1 {
             // Under the lock, so that it does not fall between the caller's last look and its sleep.
@@ -224,6 +250,19 @@ mod tests {
                 sum.fetch_add(task, Ordering::Relaxed);
             });
             assert_eq!(sum.into_inner(), 4950);
+        }
+    }
+
+    #[test]
+    fn jobs_too_short_to_wake_for_end_right() {
+        let mut pool = Threads::new(NonZeroUsize::new(2)).unwrap();
+        for _ in 0..1000 {
+            // Too little to do for anybody to wake; nobody may come to it later.
+            let sum = AtomicUsize::new(0);
+            pool.run(2, &|task, _| {
+                sum.fetch_add(task + 1, Ordering::Relaxed);
+            });
+            assert_eq!(sum.into_inner(), 3);
         }
     }
 
