@@ -4,12 +4,12 @@
 //! layer's output a place in one arena in a layout that all layers share, and packs the weights once. [`Program::run`]
 //! then allocates nothing.
 
+mod affinity;
 #[cfg(test)]
 mod allocations;
 mod allowance;
 mod arena;
 mod attention;
-mod bed;
 mod choice;
 mod context;
 mod direct;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::bed::Bed;
+use super::affinity::Affinity;
 
 /// How long a thread looks for work before it sleeps: longer than it waits for another's last task in most layers of a small
 /// network. Waking it takes 50 µs and more in a virtual machine.
@@ -40,7 +40,7 @@ struct Shared {
     /// No worker is busy any more.
     ended: Condvar,
     /// One for each worker.
-    beds: Vec<Bed>,
+    affinities: Vec<Affinity>,
 }
 
 #[derive(Default)]
@@ -95,8 +95,8 @@ impl Shared {
     }
 }
 
-/// Waits until `done`, first awake and then asleep on `condition`, before which it calls `lie_down`.
-fn wait(shared: &Shared, condition: &Condvar, done: impl Fn() -> bool, lie_down: impl FnOnce()) {
+/// Waits until `done`, first awake and then asleep on `condition`, before which it calls `before_sleep`.
+fn wait(shared: &Shared, condition: &Condvar, done: impl Fn() -> bool, before_sleep: impl FnOnce()) {
     let start = Instant::now();
     loop {
         for _ in 0..64 {
@@ -109,7 +109,7 @@ fn wait(shared: &Shared, condition: &Condvar, done: impl Fn() -> bool, lie_down:
             break;
         }
     }
-    lie_down();
+    before_sleep();
     let mut state = shared.state();
     while !done() {
         state = condition.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -133,7 +133,7 @@ impl Threads {
             state: Mutex::default(),
             begun: Condvar::default(),
             ended: Condvar::default(),
-            beds: (1..threads).map(|_| Bed::default()).collect(),
+            affinities: (1..threads).map(|_| Affinity::default()).collect(),
         };
         let mut pool = Self { shared: Arc::new(shared), workers: Vec::with_capacity(threads - 1) };
         for thread in 1..threads {
@@ -168,7 +168,7 @@ impl Threads {
             shared.next.store(0, Ordering::Relaxed);
             shared.job.fetch_add(1, Ordering::Release);
         }
-        shared.beds.iter().for_each(Bed::clear_for_caller);
+        shared.affinities.iter().for_each(Affinity::avoid_caller);
         shared.begun.notify_all();
         let own = shared.work(tasks, work, 0);
         // Who has not begun by now is not waited for.
@@ -183,12 +183,12 @@ impl Threads {
 
 /// A worker's life.
 fn serve(shared: &Shared, thread: usize) {
-    let bed = &shared.beds[thread - 1];
+    let affinity = &shared.affinities[thread - 1];
     let mut seen = 0;
     loop {
         let called = || shared.job.load(Ordering::Acquire) != seen || shared.stop.load(Ordering::Acquire);
-        wait(shared, &shared.begun, called, || bed.lie_down());
-        bed.get_up();
+        wait(shared, &shared.begun, called, || affinity.before_sleep());
+        affinity.after_sleep();
         if shared.stop.load(Ordering::Acquire) {
             return;
         }

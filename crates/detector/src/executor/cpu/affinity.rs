@@ -1,4 +1,4 @@
-//! Where a thread sleeps, so that it does not wake where another one works.
+//! Which processors a worker may wake on: not the one that the caller runs on.
 //!
 //! Linux wakes a thread on the processor on which it slept, even if that is busy and few others are there to be looked at. A
 //! worker would share the caller's processor then for many layers, while another one has nothing to do.
@@ -12,9 +12,9 @@ use nix::unistd::{Pid, gettid};
 /// In place of a processor: the thread does not sleep.
 const AWAKE: usize = usize::MAX;
 
-/// A worker's place of sleep.
+/// A worker's affinity from when it falls asleep until it is awake.
 #[derive(Debug)]
-pub(super) struct Bed {
+pub(super) struct Affinity {
     /// The worker's number in the system.
     thread: AtomicI32,
     /// The processor on which it sleeps.
@@ -23,21 +23,21 @@ pub(super) struct Bed {
     allowed: Mutex<Option<CpuSet>>,
 }
 
-impl Default for Bed {
+impl Default for Affinity {
     fn default() -> Self {
         Self { thread: AtomicI32::new(0), processor: AtomicUsize::new(AWAKE), allowed: Mutex::default() }
     }
 }
 
-impl Bed {
+impl Affinity {
     /// The worker is about to sleep.
-    pub(super) fn lie_down(&self) {
+    pub(super) fn before_sleep(&self) {
         self.thread.store(gettid().as_raw(), Ordering::Relaxed);
         self.processor.store(sched_getcpu().unwrap_or(AWAKE), Ordering::Release);
     }
 
     /// The worker is awake.
-    pub(super) fn get_up(&self) {
+    pub(super) fn after_sleep(&self) {
         if self.processor.swap(AWAKE, Ordering::AcqRel) == AWAKE {
             return;
         }
@@ -49,7 +49,7 @@ impl Bed {
     }
 
     /// Sends a worker that sleeps on the caller's processor to wake on another one, if it may use any.
-    pub(super) fn clear_for_caller(&self) {
+    pub(super) fn avoid_caller(&self) {
         let processor = self.processor.load(Ordering::Acquire);
         if processor == AWAKE || sched_getcpu() != Ok(processor) {
             return;
@@ -74,32 +74,33 @@ mod tests {
 
     use super::*;
 
-    /// What processors a worker that has lain down may use while the caller runs where it sleeps, and once it is up again.
+    /// What processors a sleeping worker may use while the caller runs where it sleeps, and once it is awake.
     fn disturbed(may_use: Option<usize>) -> (usize, CpuSet, CpuSet) {
         let this = Pid::from_raw(0);
-        let bed = &Bed::default();
-        let (lies, lain) = mpsc::channel();
+        let affinity = &Affinity::default();
+        let (sleeps, asleep) = mpsc::channel();
         let (calls, called) = mpsc::channel::<()>();
         std::thread::scope(|scope| {
             let worker = scope.spawn(move || {
                 if let Some(processor) = may_use {
                     sched_setaffinity(this, &only(processor)).unwrap();
                 }
-                bed.lie_down();
-                lies.send(()).unwrap();
+                affinity.before_sleep();
+                sleeps.send(()).unwrap();
                 called.recv().unwrap();
-                bed.get_up();
+                affinity.after_sleep();
                 sched_getaffinity(this).unwrap()
             });
-            lain.recv().unwrap();
-            let processor = bed.processor.load(Ordering::Acquire);
+            asleep.recv().unwrap();
+            let processor = affinity.processor.load(Ordering::Acquire);
             let before = sched_getaffinity(this).unwrap();
             sched_setaffinity(this, &only(processor)).unwrap();
-            bed.clear_for_caller();
+            affinity.avoid_caller();
             sched_setaffinity(this, &before).unwrap();
-            let asleep = sched_getaffinity(Pid::from_raw(bed.thread.load(Ordering::Relaxed))).unwrap();
+            let while_asleep =
+                sched_getaffinity(Pid::from_raw(affinity.thread.load(Ordering::Relaxed))).unwrap();
             calls.send(()).unwrap();
-            (processor, asleep, worker.join().unwrap())
+            (processor, while_asleep, worker.join().unwrap())
         })
     }
 
@@ -112,18 +113,18 @@ mod tests {
     #[test]
     fn a_sleeper_is_sent_from_the_callers_processor_and_may_come_back() {
         let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap();
-        let (processor, asleep, up) = disturbed(None);
+        let (processor, asleep, awake) = disturbed(None);
         let mut others = allowed;
         others.unset(processor).unwrap();
         // Nowhere to go on a machine with one processor.
         assert_eq!(asleep, if others == CpuSet::new() { allowed } else { others });
-        assert_eq!(up, allowed);
+        assert_eq!(awake, allowed);
     }
 
     #[test]
     fn who_may_use_no_other_processor_stays() {
         let here = sched_getcpu().unwrap();
-        let (processor, asleep, up) = disturbed(Some(here));
-        assert_eq!((processor, asleep, up), (here, only(here), only(here)));
+        let (processor, asleep, awake) = disturbed(Some(here));
+        assert_eq!((processor, asleep, awake), (here, only(here), only(here)));
     }
 }
