@@ -28,8 +28,8 @@ const RTSP_ELEMENTS: [(&str, &str); 2] =
 /// Elements for local cameras.
 const DEVICE_ELEMENTS: [(&str, &str); 1] = [("v4l2src", "gstreamer1.0-plugins-good")];
 
-/// Starts GStreamer and loads what `location` needs: from a cold disk that takes seconds, in which a camera that plays already
-/// would send its first key frame to nobody.
+/// Starts GStreamer and loads what `location` needs: from a cold disk that takes seconds, in which the frames of a camera that
+/// plays already would wait for the decoder and grow old.
 ///
 /// # Errors
 ///

@@ -25,7 +25,7 @@ pub(super) struct Threads {
     workers: Vec<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
     /// Counts the jobs.
     job: AtomicUsize,
@@ -125,16 +125,8 @@ impl Threads {
     pub(super) fn new(threads: Option<NonZeroUsize>) -> std::io::Result<Self> {
         let threads =
             threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-        let shared = Shared {
-            job: AtomicUsize::default(),
-            next: AtomicUsize::default(),
-            busy: AtomicUsize::default(),
-            stop: AtomicBool::default(),
-            state: Mutex::default(),
-            begun: Condvar::default(),
-            ended: Condvar::default(),
-            affinities: (1..threads).map(|_| Affinity::default()).collect(),
-        };
+        let affinities = (1..threads).map(|_| Affinity::default()).collect();
+        let shared = Shared { affinities, ..Shared::default() };
         let mut pool = Self { shared: Arc::new(shared), workers: Vec::with_capacity(threads - 1) };
         for thread in 1..threads {
             let shared = Arc::clone(&pool.shared);
