@@ -1,19 +1,16 @@
 //! `check`: what this kernel and this machine can do, and why not.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
-use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use serde::Serialize;
 
 use crate::{
     bpffs,
     cli::Check,
     error::{AgentError, chain},
-    hook, kernel, privileges, queue, release,
+    hook, kernel, pacing, privileges, queue, release,
     spec::Direction,
+    target,
 };
 
 /// Where container engines are asked.
@@ -55,6 +52,7 @@ pub(crate) fn run(options: &Check, bpffs: &Path) -> Result<(), AgentError> {
         program(),
         tcx(),
         shape(&kernel),
+        pacing(),
         cgroup(),
         engines(),
     ];
@@ -144,9 +142,16 @@ fn shape(kernel: &str) -> Line {
     Line { name: "mode shape", ok, required: false, reason }
 }
 
+fn pacing() -> Line {
+    let (ok, reason) = match pacing::try_start() {
+        Ok(()) => (true, "senders can be told how fast they may go".to_owned()),
+        Err(cause) => (false, format!("{cause}; what is policed too much is dropped")),
+    };
+    Line { name: "sender pacing", ok, required: false, reason }
+}
+
 fn cgroup() -> Line {
-    let mount = cgroup2_mount();
-    let (ok, reason) = match &mount {
+    let (ok, reason) = match target::unified() {
         Some(path) => (true, format!("version 2 is mounted at {}", path.display())),
         None => (
             false,
@@ -156,19 +161,6 @@ fn cgroup() -> Line {
         ),
     };
     Line { name: "cgroup limits", ok, required: false, reason }
-}
-
-/// The first version 2 mount that `/proc` lists.
-fn cgroup2_mount() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    mounts
-        .lines()
-        .filter_map(|line| {
-            let mut fields = line.split(' ').skip(1);
-            let path = PathBuf::from(fields.next()?);
-            (fields.next()? == "cgroup2").then_some(path)
-        })
-        .find(|path| statfs(path).is_ok_and(|facts| facts.filesystem_type() == CGROUP2_SUPER_MAGIC))
 }
 
 fn engines() -> Line {

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use shaper_common::units::{Burst, Rate, UnitError, duration};
 use tracing_subscriber::EnvFilter;
 
-use crate::spec::{Hook, Mode, OVERHEADS, Settings, SpecError, Target};
+use crate::spec::{Hook, Mode, OVERHEADS, Pacing, Settings, SpecError, Target};
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -180,6 +180,10 @@ pub struct SettingsArgs {
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
     pub mode: Mode,
 
+    /// Whether TCP senders are told how fast they may go, so that police has next to nothing to drop
+    #[arg(long, value_enum, default_value_t = Pacing::Auto)]
+    pub pacing: Pacing,
+
     /// The hook to use: tcx needs Linux 6.6; auto takes it if there
     #[arg(long, value_enum, default_value_t = Hook::Auto)]
     pub attach: Hook,
@@ -196,6 +200,7 @@ impl SettingsArgs {
             overhead: self.overhead,
             reserve: self.small_packet_reserve,
             mode: self.mode,
+            pacing: self.pacing,
             hook: self.attach,
         }
     }

@@ -7,8 +7,8 @@ use aya::{
 };
 use aya_log::Level;
 use shaper_common::layout::{
-    self, CGROUP_GLOBALS, CGROUP_PROGRAM, COUNTERS_MAP, Counters, DOWNLOAD_PROGRAM, LIMITS_MAP, SLOTS,
-    STATES_MAP, State, UPLOAD_PROGRAM,
+    self, CGROUP_GLOBALS, CGROUP_PROGRAM, COUNTERS_MAP, Counters, DOWNLOAD_PROGRAM, LIMITS_MAP, PACED_MAP,
+    SLOTS, STATES_MAP, State, UPLOAD_PROGRAM,
 };
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 const RECORDS_MAP: &str = "RECORDS";
 
 /// The maps that the programs share.
-const SHARED: [&str; 3] = [LIMITS_MAP, STATES_MAP, COUNTERS_MAP];
+const SHARED: [&str; 4] = [LIMITS_MAP, STATES_MAP, COUNTERS_MAP, PACED_MAP];
 
 /// Below every level of the programs' messages: the verifier then removes their code.
 const SILENT: u8 = 0;
@@ -147,6 +147,16 @@ impl Kernel {
     /// The program that is loaded ahead, to be handed on.
     pub(crate) fn spare(&mut self) -> &mut Option<CgroupProgram> {
         &mut self.spare
+    }
+
+    /// The programs and maps, opened once more: for a program that no limit has of its own.
+    pub(crate) fn load(&self) -> Result<Ebpf, AgentError> {
+        load(&self.pins, self.verbose)
+    }
+
+    /// What tells this build's programs from others.
+    pub(crate) fn build(&self) -> &str {
+        &self.build
     }
 
     /// Puts a limit's parameters in force, all at once.
@@ -275,12 +285,17 @@ fn load(pins: &Pins, verbose: bool) -> Result<Ebpf, AgentError> {
     loader.load(OBJECT).map_err(|error| AgentError::Load(chain(&error)))
 }
 
-/// Loads a direction's program and lets it go again; says how many instructions the verifier went through.
-pub(crate) fn try_load(direction: Direction) -> Result<u32, AgentError> {
+/// The programs, and maps that go with them.
+pub(crate) fn open_unpinned() -> Result<Ebpf, AgentError> {
     let mut loader = EbpfLoader::new();
     let level = SILENT;
     loader.override_global(aya_log::LEVEL, &level, true);
-    let mut ebpf = loader.load(OBJECT).map_err(|error| AgentError::Load(chain(&error)))?;
+    loader.load(OBJECT).map_err(|error| AgentError::Load(chain(&error)))
+}
+
+/// Loads a direction's program and lets it go again; says how many instructions the verifier went through.
+pub(crate) fn try_load(direction: Direction) -> Result<u32, AgentError> {
+    let mut ebpf = open_unpinned()?;
     let program: &mut SchedClassifier = ebpf
         .program_mut(program_name(direction))
         .ok_or_else(|| AgentError::Load("the object holds no such program".to_owned()))?

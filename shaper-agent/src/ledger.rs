@@ -11,6 +11,7 @@ use crate::{
     kernel::Kernel,
     limit::{Limit, Wanted},
     netns::Namespaces,
+    pacing,
     past::Past,
     pins::{Lock, Pins},
     record::{Owner, Place},
@@ -226,6 +227,7 @@ impl Ledger {
         if !limits.is_empty() {
             return Ok(());
         }
+        pacing::stop(&kernel);
         let pins = kernel.pins().clone();
         pins.remove()?;
         // Open files of its own, the lock among them, would keep the file system mounted.

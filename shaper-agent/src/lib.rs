@@ -47,6 +47,7 @@ mod netlink;
 mod netns;
 pub mod notify;
 mod outside;
+mod pacing;
 mod past;
 mod pins;
 mod plan;

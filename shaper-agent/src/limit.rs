@@ -19,13 +19,14 @@ use crate::{
     kernel::Kernel,
     metrics::LimitSnapshot,
     netns::Namespaces,
+    pacing,
     past::Owed,
     plan::Plan,
     queue,
     record::{Owner, Place, Queue, Record},
     report::{interface, unix_ms},
     site::Site,
-    spec::{Direction, Hook, Mode, Settings, Target},
+    spec::{Direction, Hook, Mode, Pacing, Settings, Target},
     target::CgroupPlace,
 };
 
@@ -105,6 +106,7 @@ impl Limit {
         plan: &Plan,
         owed: Option<Owed>,
     ) -> Result<(), AgentError> {
+        self.record.paced = self.wants_pacing() && pacing::start(kernel);
         kernel.clear(self.slot, owed.unwrap_or_default().arrival)?;
         kernel.set_record(self.slot, Some(&self.record))?;
         kernel.set_config(self.record.key(self.slot), self.config(plan))?;
@@ -242,7 +244,9 @@ impl Limit {
         self.record.overhead_bytes = settings.overhead;
         self.record.reserve_ms = settings.reserve.as_millis().try_into().unwrap_or(u64::MAX);
         self.record.asked_mode = settings.mode;
+        self.record.asked_pacing = settings.pacing;
         self.record.asked_hook = settings.hook;
+        self.record.paced = self.wants_pacing() && pacing::start(kernel);
         // Shorter packets before the lower rate, longer ones after the higher.
         let key = self.record.key(self.slot);
         kernel.set_config(key, self.config(&plan))?;
@@ -401,7 +405,12 @@ impl Limit {
             Some(Queue::Ifb { index, .. }) => *index,
             Some(Queue::Root) | None => 0,
         };
-        Config { limiter: plan.limiter, slot: self.slot, queue }
+        Config { limiter: plan.limiter, slot: self.slot, queue, paced: self.record.paced.into() }
+    }
+
+    /// Whether senders are to be told how fast they may go: what waits in a queue holds them back by itself.
+    fn wants_pacing(&self) -> bool {
+        self.record.mode == Mode::Police && self.record.asked_pacing == Pacing::Auto
     }
 }
 
@@ -426,6 +435,8 @@ fn record(wanted: Wanted<'_>, site: &Site, plan: &Plan, mode_reason: String, que
         asked_mode: settings.mode,
         mode: plan.mode,
         mode_reason,
+        asked_pacing: settings.pacing,
+        paced: false,
         asked_hook: settings.hook,
         queue,
         gso: None,

@@ -47,18 +47,17 @@ impl Namespaces {
 }
 
 fn numbered() -> HashMap<i32, PathBuf> {
-    let (mut seen, mut paths) = (HashSet::new(), HashMap::new());
-    for path in candidates() {
-        let Ok(metadata) = fs::metadata(&path) else { continue };
-        if !seen.insert((metadata.dev(), metadata.ino())) {
-            continue;
-        }
-        let Ok(namespace) = File::open(&path) else { continue };
-        if let Ok(Some(id)) = number_of(&namespace) {
-            paths.insert(id, path);
-        }
-    }
-    paths
+    visible().filter_map(|(path, namespace)| Some((number_of(&namespace).ok()??, path))).collect()
+}
+
+/// The namespaces that can be seen, this one among them, each once.
+pub(crate) fn visible() -> impl Iterator<Item = (PathBuf, File)> {
+    let mut seen = HashSet::new();
+    candidates().filter_map(move |path| {
+        let metadata = fs::metadata(&path).ok()?;
+        let first = seen.insert((metadata.dev(), metadata.ino()));
+        first.then(|| Some((path.clone(), File::open(path).ok()?))).flatten()
+    })
 }
 
 fn candidates() -> impl Iterator<Item = PathBuf> {

@@ -3,7 +3,7 @@
 //! ```text
 //! <bpffs>/sluice/<network namespace>/maps/LIMITS, STATES, COUNTERS, RECORDS
 //!                                    programs/<name>.<build>
-//!                                    links/<slot>
+//!                                    links/<slot>, pacing-<build>
 //! ```
 //!
 //! Interfaces are numbered per network namespace, so each namespace has a folder, named by its inode number. No name
@@ -25,6 +25,7 @@ const FOLDER: &str = "sluice";
 const MAPS: &str = "maps";
 const PROGRAMS: &str = "programs";
 const LINKS: &str = "links";
+const PACING: &str = "pacing";
 
 /// The pins of this network namespace.
 #[derive(Debug, Clone)]
@@ -103,16 +104,22 @@ impl Pins {
 
     /// All builds of a program that are pinned.
     pub(crate) fn programs(&self, name: &str) -> Vec<PathBuf> {
-        let prefix = format!("{name}-");
-        let ours = |path: &PathBuf| {
-            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&prefix))
-        };
-        entries(&self.folder.join(PROGRAMS)).filter(ours).collect()
+        named(&self.folder.join(PROGRAMS), name)
     }
 
     /// Where the link of a limit is pinned.
     pub(crate) fn link(&self, slot: u32) -> PathBuf {
         self.folder.join(LINKS).join(slot.to_string())
+    }
+
+    /// Where the link of a build's program that paces senders is pinned.
+    pub(crate) fn pacing(&self, build: &str) -> PathBuf {
+        self.folder.join(LINKS).join(format!("{PACING}-{build}"))
+    }
+
+    /// The links of all builds that pace senders.
+    pub(crate) fn pacings(&self) -> Vec<PathBuf> {
+        named(&self.folder.join(LINKS), PACING)
     }
 
     /// The slots whose links are pinned.
@@ -151,6 +158,15 @@ impl Pins {
     fn failed(&self, cause: io::Error) -> AgentError {
         AgentError::Bpffs { directory: self.folder.clone(), cause }
     }
+}
+
+/// All builds of what has a name in a folder.
+fn named(folder: &Path, name: &str) -> Vec<PathBuf> {
+    let prefix = format!("{name}-");
+    let ours = |path: &PathBuf| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&prefix))
+    };
+    entries(folder).filter(ours).collect()
 }
 
 fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {

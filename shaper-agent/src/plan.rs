@@ -23,7 +23,8 @@ const USUAL_MTU: u32 = 1500;
 /// A policer's default burst: as much as lets the bucket keep what it earns while TCP waits for its shortest
 /// retransmission timeout (200 ms), twice, and a rest (see [`shaper_common::dropper`]) at a low rate.
 const POLICE_BURST: Duration = Duration::from_millis(500);
-const POLICE_FRAMES: u64 = 10;
+/// A connection's first window of ten frames, its handshake, and the frame that is sent before the first pace is told.
+const POLICE_FRAMES: u64 = 12;
 /// A shaper's: what covers the lateness of timers.
 const SHAPE_BURST: Duration = Duration::from_millis(40);
 const SHAPE_FRAMES: u64 = 4;
@@ -120,7 +121,7 @@ impl fmt::Display for Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{DEFAULT_RESERVE, Hook};
+    use crate::spec::{DEFAULT_RESERVE, Hook, Pacing};
 
     fn plan(rate: &str, burst: Option<&str>, overhead: i32, mode: Mode) -> Plan {
         let rate = rate.parse().unwrap();
@@ -131,6 +132,7 @@ mod tests {
             overhead,
             reserve: DEFAULT_RESERVE,
             mode,
+            pacing: Pacing::Auto,
             hook: Hook::Auto,
         };
         let peer = Some(crate::interface::Peer { index: 2, namespace: None });
@@ -143,7 +145,7 @@ mod tests {
         let police = plan("64kbit", None, 0, Mode::Police);
         assert_eq!(
             (police.frame.bytes(), police.burst.bytes(), police.gso_segments),
-            (1514, 15_140, Some(1))
+            (1514, 18_168, Some(1))
         );
         assert_eq!(plan("1mbit", None, 0, Mode::Police).burst.bytes(), 62_500);
         let shape = plan("100mbit", None, 0, Mode::Shape);

@@ -27,11 +27,18 @@ pub(crate) struct State(pub(crate) layout::State);
 #[repr(transparent)]
 pub(crate) struct Counters(pub(crate) layout::Counters);
 
+/// [`layout::Paced`] in a map.
+#[derive(Debug, Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Paced(layout::Paced);
+
 // SAFETY: `repr(C)`, two u32.
 unsafe impl aya::Pod for Key {}
-// SAFETY: `repr(C)` integers without padding: u64 words, then an even number of u32 and i32.
+// SAFETY: `repr(C)` integers without padding: u64 words, and u32 and i32 in pairs.
 unsafe impl aya::Pod for Config {}
 // SAFETY: `repr(C)`, u64 throughout.
 unsafe impl aya::Pod for State {}
 // SAFETY: `repr(C)`, u64 throughout.
 unsafe impl aya::Pod for Counters {}
+// SAFETY: `repr(C)`, four u32.
+unsafe impl aya::Pod for Paced {}

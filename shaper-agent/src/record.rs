@@ -10,7 +10,7 @@ use shaper_common::{
 
 use crate::{
     error::AgentError,
-    spec::{Direction, Hook, Mode, Settings},
+    spec::{Direction, Hook, Mode, Pacing, Settings},
 };
 
 /// The room for a record. The notes are JSON, so that agents of other versions can read them.
@@ -38,6 +38,9 @@ pub(crate) struct Record {
     pub(crate) mode: Mode,
     /// Why this mode, if the agent chose it.
     pub(crate) mode_reason: String,
+    pub(crate) asked_pacing: Pacing,
+    /// Whether senders are told how fast they may go.
+    pub(crate) paced: bool,
     pub(crate) asked_hook: Hook,
     /// What holds the packets that wait.
     pub(crate) queue: Option<Queue>,
@@ -136,6 +139,7 @@ impl Record {
             overhead: self.overhead_bytes,
             reserve: Duration::from_millis(self.reserve_ms),
             mode: self.asked_mode,
+            pacing: self.asked_pacing,
             hook: self.asked_hook,
         }
     }
@@ -217,6 +221,8 @@ mod tests {
             asked_mode: Mode::Auto,
             mode: Mode::Police,
             mode_reason: "this kernel has no fq".into(),
+            asked_pacing: Pacing::Auto,
+            paced: true,
             asked_hook: Hook::Auto,
             queue: None,
             gso: Some(Gso { peer: 2, namespace: Some(0), before: 65_535, segments: 1 }),

@@ -39,6 +39,8 @@ struct Attached<'a> {
     small_packet_reserve_ms: u64,
     mode: Mode,
     mode_reason: &'a str,
+    /// Senders are told how fast they may go.
+    paced: bool,
     /// `tcx`, `clsact` or `cgroup`.
     hook: &'a str,
     /// Segments that a packet of the container's may hold now; null if not capped.
@@ -163,19 +165,21 @@ impl Reporter {
             small_packet_reserve_ms: record.reserve_ms,
             mode: record.mode,
             mode_reason: &record.mode_reason,
+            paced: record.paced,
             hook: hook_name(record),
             gso_max_segs: record.gso.map(|gso| gso.segments),
             adopted,
             unix_ms: unix_ms(),
         });
         let text = format!(
-            "{}: limited to {}, burst {} ({}: {}; {})",
+            "{}: limited to {}, burst {} ({}: {}; {}{})",
             record.title(),
             rate(record),
             bytes(record.burst_bytes),
             mode_name(record.mode),
             record.mode_reason,
-            hook_name(record)
+            hook_name(record),
+            if record.paced { "; senders paced" } else { "" }
         );
         self.print(&event, &text, "\n");
     }

@@ -160,6 +160,17 @@ pub enum Hook {
     Clsact,
 }
 
+/// Whether the kernel tells the senders behind a limit that polices how fast they may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pacing {
+    /// Where it can
+    #[default]
+    Auto,
+    /// Never: their sockets are left alone
+    Off,
+}
+
 /// How the traffic is limited.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -175,6 +186,8 @@ pub struct Settings {
     pub reserve: Duration,
     /// How a packet that may not go yet is treated.
     pub mode: Mode,
+    /// Whether senders are told how fast they may go.
+    pub pacing: Pacing,
     /// Where the kernel runs the program.
     pub hook: Hook,
 }

@@ -41,6 +41,7 @@ struct Entry<'a> {
     hook: &'a str,
     mode: Mode,
     mode_reason: &'a str,
+    paced: bool,
     rate_bit_s: u64,
     burst_bytes: u64,
     overhead_bytes: i32,
@@ -137,6 +138,7 @@ fn entry<'a>(now: &'a Look, before: &[Look], seconds: f64, pins: &Pins) -> Entry
         hook: hook_name(record),
         mode: record.mode,
         mode_reason: &record.mode_reason,
+        paced: record.paced,
         rate_bit_s: record.rate_bit_s,
         burst_bytes: record.burst_bytes,
         overhead_bytes: record.overhead_bytes,
@@ -192,6 +194,10 @@ fn problems(record: &Record, now: &Look, earlier: Option<&Look>, pins: &Pins) ->
     {
         problems.push(format!("the cgroup {} is gone", path.display()));
     }
+    if record.paced && pins.pacings().is_empty() {
+        problems
+            .push("senders are not told any more how fast they may go: somebody has removed that".to_owned());
+    }
     // An hour and a packet at the lowest rate is the deepest that a bucket can be.
     if now.debt > Duration::from_secs(3 * 3600) {
         problems.push(format!("a debt of {} s cannot be: the bucket's clock is wrong", now.debt.as_secs()));
@@ -246,11 +252,12 @@ fn print_text(entries: &[Entry<'_>], watch: bool) -> io::Result<()> {
         let agent = entry.agent_pid.map_or_else(|| "no agent".to_owned(), |pid| format!("agent {pid}"));
         writeln!(
             out,
-            "{} {}: {rate}, burst {}, {} ({}), {} at {place}, {agent}: {health}",
+            "{} {}: {rate}, burst {}, {}{} ({}), {} at {place}, {agent}: {health}",
             entry.target,
             entry.direction,
             bytes(entry.burst_bytes),
             mode_name(entry.mode),
+            if entry.paced { ", senders paced" } else { "" },
             entry.mode_reason,
             entry.hook,
         )?;

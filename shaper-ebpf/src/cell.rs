@@ -8,6 +8,8 @@ use shaper_common::{
     layout, limiter,
 };
 
+use crate::{packet::Skb, pacing};
+
 /// A `u64` in a map.
 pub(crate) struct MapWord(*mut u64);
 
@@ -31,19 +33,26 @@ impl Word for MapWord {
     }
 }
 
-/// A [`layout::State`] in a map.
-pub(crate) struct MapState(*mut layout::State);
+/// A [`layout::State`] in a map, and the packet that it is asked about.
+pub(crate) struct MapState {
+    state: *mut layout::State,
+    skb: Skb,
+    key: layout::Key,
+    /// Whether senders are told how fast they may go.
+    paced: bool,
+}
 
 impl MapState {
     /// `state` comes from a map's look-up: valid and aligned for as long as the program runs.
-    pub(crate) fn new(state: *mut layout::State) -> Self {
-        Self(state)
+    #[inline(always)]
+    pub(crate) fn new(state: *mut layout::State, skb: Skb, key: layout::Key, paced: bool) -> Self {
+        Self { state, skb, key, paced }
     }
 
     #[inline(always)]
     fn place(&self, place: u32) -> *mut layout::Place {
         // SAFETY: within the array, by the remainder, which is also what the verifier goes by.
-        unsafe { (&raw mut (*self.0).flows).cast::<layout::Place>().add((place % FLOWS) as usize) }
+        unsafe { (&raw mut (*self.state).flows).cast::<layout::Place>().add((place % FLOWS) as usize) }
     }
 }
 
@@ -71,13 +80,20 @@ impl Table for MapState {
     #[inline(always)]
     fn census(&self) -> MapWord {
         // SAFETY: a field of a valid state.
-        MapWord(unsafe { &raw mut (*self.0).census })
+        MapWord(unsafe { &raw mut (*self.state).census })
+    }
+
+    #[inline(always)]
+    fn counted(&self) {
+        if self.paced {
+            pacing::note(self.skb, self.key);
+        }
     }
 
     #[inline(always)]
     fn zero(&self) -> u64 {
         // SAFETY: a field of a valid state; volatile, so that the compiler does not merge the loads either.
-        unsafe { core::ptr::read_volatile(&raw const (*self.0).zero) }
+        unsafe { core::ptr::read_volatile(&raw const (*self.state).zero) }
     }
 }
 
@@ -85,12 +101,12 @@ impl limiter::State for MapState {
     #[inline(always)]
     fn total(&self) -> MapWord {
         // SAFETY: a field of a valid state.
-        MapWord(unsafe { &raw mut (*self.0).total })
+        MapWord(unsafe { &raw mut (*self.state).total })
     }
 
     #[inline(always)]
     fn small(&self) -> MapWord {
         // SAFETY: a field of a valid state.
-        MapWord(unsafe { &raw mut (*self.0).small })
+        MapWord(unsafe { &raw mut (*self.state).small })
     }
 }

@@ -7,8 +7,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray},
 };
 use shaper_common::{
-    bucket::ticks,
-    flow::Table as _,
+    bucket::{Bucket, ticks},
+    flow::{self, Table as _},
     layout::{Config, Counters, Key, SLOTS, State},
     limiter::{Cause, Verdict},
     wire::{Frame, Kind, Measure, measure},
@@ -37,7 +37,7 @@ pub(crate) fn decide(skb: Skb, key: Key, frame: Frame) -> Option<(Verdict, u32)>
     let config = unsafe { LIMITS.get(key) }?;
     let state = STATES.get_ptr_mut(config.slot)?;
     let counters = COUNTERS.get_ptr_mut(config.slot)?;
-    let state = MapState::new(state);
+    let state = MapState::new(state, skb, key, config.paced != 0);
     let packet = measure(&skb, frame, skb.meta(state.zero() as u32), config.limiter.overhead);
     // SAFETY: the helper takes nothing and only reads the clock.
     let now = ticks(unsafe { bpf_ktime_get_ns() });
@@ -47,6 +47,26 @@ pub(crate) fn decide(skb: Skb, key: Key, frame: Frame) -> Option<(Verdict, u32)>
     counters.retries += u64::from(retries);
     count(counters, &packet, verdict);
     Some((verdict, config.queue))
+}
+
+/// The bucket of a limit whose senders are paced; its debt at `now` (in ticks), and how many flows share its rate.
+#[inline(always)]
+pub(crate) fn load<'a>(key: Key, now: u64) -> Option<(&'a Bucket, u64, u32)> {
+    // SAFETY: the map is not preallocated, so what the reference points to stays.
+    let Config { limiter, slot, queue: _, paced } = unsafe { LIMITS.get(key) }?;
+    if *paced == 0 {
+        return None;
+    }
+    let state = STATES.get_ptr(*slot)?;
+    // SAFETY: the pointer comes from the map; volatile, since others write the words.
+    let (total, census) = unsafe {
+        (
+            core::ptr::read_volatile(&raw const (*state).total),
+            core::ptr::read_volatile(&raw const (*state).census),
+        )
+    };
+    let flows = flow::active(census, flow::epoch(now, limiter.epoch_shift));
+    Some((&limiter.bucket, total.saturating_sub(now), flows))
 }
 
 #[inline(always)]

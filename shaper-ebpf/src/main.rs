@@ -17,15 +17,16 @@
 mod cell;
 mod limits;
 mod packet;
+mod pacing;
 mod schedule;
 
-use core::cell::UnsafeCell;
+use core::{cell::UnsafeCell, ffi::c_void};
 
 use aya_ebpf::{
     bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
     helpers::bpf_skb_ecn_set_ce,
-    macros::{cgroup_skb, classifier},
-    programs::{SkBuffContext, TcContext},
+    macros::{cgroup_skb, classifier, sock_ops},
+    programs::{SkBuffContext, SockOpsContext, TcContext},
 };
 use aya_log_ebpf::debug;
 use shaper_common::{
@@ -92,6 +93,36 @@ pub fn sluice_cgroup(ctx: SkBuffContext) -> i32 {
         }
         _ => CGROUP_KEEP,
     }
+}
+
+/// `shaper_common::layout::PACE_PROGRAM`
+#[sock_ops]
+pub fn sluice_pace(ctx: SockOpsContext) -> u32 {
+    pacing::tell(&ctx);
+    1
+}
+
+/// What an iterator over TCP sockets hands over (`struct bpf_iter__tcp` in `net/ipv4/tcp_ipv4.c`).
+#[repr(C)]
+pub struct TcpIteration {
+    meta: *mut c_void,
+    /// Null after the last one.
+    socket: *mut c_void,
+    user: u32,
+}
+
+/// `shaper_common::layout::RELEASE_PROGRAM`
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/tcp")]
+pub extern "C" fn sluice_release(ctx: *const TcpIteration) -> i32 {
+    // SAFETY: the kernel hands over a valid iteration, and a socket that it has locked.
+    unsafe {
+        let socket = (*ctx).socket;
+        if !socket.is_null() {
+            pacing::release(socket);
+        }
+    }
+    0
 }
 
 #[inline(always)]

@@ -41,6 +41,8 @@ pub trait Table {
     fn dropper(&self, place: u32) -> Self::Word;
     /// Which epoch it is, and how many flows sent in it and in the one before.
     fn census(&self) -> Self::Word;
+    /// A flow is counted: the first of its packets in an epoch.
+    fn counted(&self) {}
     /// Zero, where the kernel's verifier cannot know it.
     fn zero(&self) -> u64;
     /// The same value, of which the verifier knows nothing any more: it then checks what follows once, and not once for
@@ -81,19 +83,27 @@ pub fn find(table: &impl Table, key: u32, now: u64, total: u64, epoch_shift: u32
         table.arrival(place).store(0);
         table.dropper(place).store(OPEN);
     }
-    let epoch = (now >> epoch_shift) & 0xffff_ffff;
+    let epoch = epoch(now, epoch_shift);
     let entry = table.key(place);
     let current = u64::from(key) << 32 | epoch;
     let census = table.census();
     if entry.load() != current {
         entry.store(current);
         count(&census, epoch);
+        table.counted();
     }
     let active = table.forget(active(census.load(), epoch));
     let debt = table.arrival(place).load().saturating_sub(now);
     // At most 2^48 ticks (two hours and a packet's cost at the lowest rate) times 2^10.
     let most = total * u64::from(active);
     Flow { place, debt: if debt < most { debt } else { most }, active }
+}
+
+/// The number of the epoch that `now` is in.
+#[inline(always)]
+#[must_use]
+pub const fn epoch(now: u64, epoch_shift: u32) -> u64 {
+    (now >> epoch_shift) & 0xffff_ffff
 }
 
 /// The flow's place, or else the place in its set whose flow has been silent longest; and which of the two.

@@ -8,12 +8,18 @@ pub const UPLOAD_PROGRAM: &str = "sluice_upload";
 pub const DOWNLOAD_PROGRAM: &str = "sluice_download";
 /// The program at a cgroup's egress.
 pub const CGROUP_PROGRAM: &str = "sluice_cgroup";
+/// The program that tells senders how fast they may go (see [`pacing`](crate::pacing)).
+pub const PACE_PROGRAM: &str = "sluice_pace";
+/// The program that lets them go as fast as they can again, once their limits are gone.
+pub const RELEASE_PROGRAM: &str = "sluice_release";
 /// Hash of [`Config`] by [`Key`].
 pub const LIMITS_MAP: &str = "LIMITS";
 /// Array of [`State`] by slot.
 pub const STATES_MAP: &str = "STATES";
 /// Per-CPU array of [`Counters`] by slot.
 pub const COUNTERS_MAP: &str = "COUNTERS";
+/// Hash of [`Paced`] by the cookies of the sockets whose packets are policed.
+pub const PACED_MAP: &str = "PACED";
 /// Array of one number, each cgroup program's own: its [`Key`]'s `id`.
 pub const CGROUP_GLOBALS: &str = ".bss";
 
@@ -37,6 +43,18 @@ pub const DOWNLOAD: u32 = 1;
 /// [`Key::hook`] of a cgroup's egress.
 pub const CGROUP: u32 = 2;
 
+/// A sender that is told how fast it may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C)]
+pub struct Paced {
+    /// The limit that its packets come through.
+    pub key: Key,
+    /// What it has been told, in bytes a second; 0 before the first time.
+    pub told: u32,
+    /// Always zero.
+    pub padding: u32,
+}
+
 /// What the agent tells the kernel program about one limit. It is replaced as a whole: a packet sees the old one or the
 /// new one, never a mixture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,6 +66,8 @@ pub struct Config {
     pub slot: u32,
     /// The interface that holds the packets that wait, by its number; 0 if the hook's own queue does.
     pub queue: u32,
+    /// Not zero: senders are told how fast they may go.
+    pub paced: u64,
 }
 
 /// What a limit remembers. The kernel program changes it by compare-and-swap only; the agent only reads it, but for the

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use shaper_common::units::{Burst, Rate, UnitError, duration};
 use toml::de::DeValue;
 
-use crate::spec::{DEFAULT_RESERVE, Hook, Mode, OVERHEADS, Settings};
+use crate::spec::{DEFAULT_RESERVE, Hook, Mode, OVERHEADS, Pacing, Settings};
 
 /// What a table says of a limit's [`Settings`].
 #[derive(Debug, Clone, Default)]
@@ -17,13 +17,14 @@ pub(super) struct Partial {
     overhead: Option<i32>,
     reserve: Option<Duration>,
     mode: Option<Mode>,
+    pacing: Option<Pacing>,
     hook: Option<Hook>,
 }
 
 impl Partial {
     /// The keys.
-    pub(super) const KEYS: [&str; 7] =
-        ["rate", "download", "burst", "overhead", "small-packet-reserve", "mode", "attach"];
+    pub(super) const KEYS: [&str; 8] =
+        ["rate", "download", "burst", "overhead", "small-packet-reserve", "mode", "pacing", "attach"];
 
     /// Takes a setting; none if there is none of this name.
     ///
@@ -42,6 +43,7 @@ impl Partial {
                 .and_then(|text| duration(text).map_err(expected))
                 .map(|time| self.reserve = Some(time)),
             "mode" => word(value).map(|mode| self.mode = Some(mode)),
+            "pacing" => word(value).map(|pacing| self.pacing = Some(pacing)),
             "attach" => word(value).map(|hook| self.hook = Some(hook)),
             _ => return None,
         };
@@ -58,6 +60,7 @@ impl Partial {
             overhead: self.overhead.or(defaults.overhead).unwrap_or(0),
             reserve: self.reserve.or(defaults.reserve).unwrap_or(DEFAULT_RESERVE),
             mode: self.mode.or(defaults.mode).unwrap_or_default(),
+            pacing: self.pacing.or(defaults.pacing).unwrap_or_default(),
             hook: self.hook.or(defaults.hook).unwrap_or_default(),
         })
     }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use shaper_common::units::{Burst, Rate};
 
 use super::*;
-use crate::spec::{DEFAULT_RESERVE, Hook, Mode, Settings, Target};
+use crate::spec::{DEFAULT_RESERVE, Hook, Mode, Pacing, Settings, Target};
 
 mod bad;
 mod documents;
@@ -28,6 +28,7 @@ fn everything_that_a_limit_can_say() {
         overhead = -8
         small-packet-reserve = "2s"
         mode = "police"
+        pacing = "off"
         attach = "tcx"
     "#;
     let settings = Settings {
@@ -37,6 +38,7 @@ fn everything_that_a_limit_can_say() {
         overhead: -8,
         reserve: Duration::from_secs(2),
         mode: Mode::Police,
+        pacing: Pacing::Off,
         hook: Hook::Tcx,
     };
     assert_eq!(config(text).limits(), [Spec { target: Target::Iface("veth1".to_owned()), settings }]);
@@ -52,6 +54,7 @@ fn what_is_left_out_is_as_on_the_command_line() {
         overhead: 0,
         reserve: DEFAULT_RESERVE,
         mode: Mode::Auto,
+        pacing: Pacing::Auto,
         hook: Hook::Auto,
     };
     assert_eq!(limits, [Spec { target: Target::Pid(17), settings }]);

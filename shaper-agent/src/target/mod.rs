@@ -17,6 +17,7 @@ mod process;
 mod uplink;
 mod watch;
 
+pub(crate) use self::cgroup::unified;
 use self::namespace::Namespace;
 pub use self::{
     cgroup::CgroupPlace,

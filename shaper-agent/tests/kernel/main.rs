@@ -5,6 +5,7 @@
 mod flood;
 mod life;
 mod lift;
+mod pacing;
 mod pod;
 mod program;
 mod support;

@@ -53,7 +53,7 @@ impl Program {
                 overhead,
                 shape: false,
             };
-            let config = Config { limiter: parameters.limiter().unwrap(), slot: SLOT, queue: 0 };
+            let config = Config { limiter: parameters.limiter().unwrap(), slot: SLOT, queue: 0, paced: 0 };
             let mut limits: HashMap<_, pod::Key, pod::Config> =
                 ebpf.map_mut(LIMITS_MAP).unwrap().try_into().unwrap();
             limits.insert(pod::Key(Key { id: LOOPBACK, hook: UPLOAD }), pod::Config(config), 0).unwrap();

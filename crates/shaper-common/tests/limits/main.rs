@@ -4,5 +4,6 @@
 
 mod concurrency;
 mod dropper;
+mod pacing;
 mod support;
 mod theorem;

@@ -14,9 +14,9 @@ const NO_PID: &str = "will not do; give the number of a process";
 const NO_LIMIT: &str = "there is no [[limit]]; write one, or `limit = []` if nothing is to be limited";
 const FILE_KEYS: &str = "is not known here; a file has [defaults] and [[limit]]";
 const LIMIT_KEYS: &str = "is not known here; a limit has iface, pid, netns, container, cgroup, rate, download, burst, overhead, \
-                          small-packet-reserve, mode, attach";
+                          small-packet-reserve, mode, pacing, attach";
 const SETTINGS: &str =
-    "is no setting; there are rate, download, burst, overhead, small-packet-reserve, mode, attach";
+    "is no setting; there are rate, download, burst, overhead, small-packet-reserve, mode, pacing, attach";
 const NO_TARGET: &str =
     "this limit has no target; say whose traffic it is for with one of iface, pid, netns, container, cgroup";
 const QUOTES: &str = "is no value; a text stands in quotes, as in rate = \"64kbit\"";

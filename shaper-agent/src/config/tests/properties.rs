@@ -8,7 +8,7 @@ use shaper_common::units::{Burst, Rate, Size};
 use super::config;
 use crate::{
     config::{Config, ConfigError},
-    spec::{Hook, Mode, OVERHEADS, Settings, Spec, Target},
+    spec::{Hook, Mode, OVERHEADS, Pacing, Settings, Spec, Target},
 };
 
 /// A target that can be, with the characters that names may have.
@@ -40,10 +40,13 @@ fn specs() -> impl Strategy<Value = Spec> {
         .prop_filter("no direction", |(upload, download)| upload.is_some() || download.is_some());
     let modes = prop_oneof![Just(Mode::Auto), Just(Mode::Shape), Just(Mode::Police)];
     let hooks = prop_oneof![Just(Hook::Auto), Just(Hook::Tcx), Just(Hook::Clsact)];
-    (targets(), rates, proptest::option::of(bursts()), OVERHEADS, 0..100_000_u64, modes, hooks).prop_map(
-        |(target, (upload, download), burst, overhead, reserve, mode, hook)| {
+    let pacings = prop_oneof![Just(Pacing::Auto), Just(Pacing::Off)];
+    let words = (modes, pacings, hooks);
+    (targets(), rates, proptest::option::of(bursts()), OVERHEADS, 0..100_000_u64, words).prop_map(
+        |(target, (upload, download), burst, overhead, reserve, (mode, pacing, hook))| {
             let reserve = Duration::from_millis(reserve);
-            Spec { target, settings: Settings { upload, download, burst, overhead, reserve, mode, hook } }
+            let settings = Settings { upload, download, burst, overhead, reserve, mode, pacing, hook };
+            Spec { target, settings }
         },
     )
 }
@@ -60,14 +63,10 @@ fn written(Spec { target, settings }: &Spec) -> String {
         Burst::Bytes(size) => format!("burst = \"{size}\"\n"),
         Burst::Time(time) => format!("burst = \"{}ms\"\n", time.as_millis()),
     }));
-    let (mode, hook) = (format!("{:?}", settings.mode), format!("{:?}", settings.hook));
-    text + &format!(
-        "overhead = {}\nsmall-packet-reserve = \"{}ms\"\nmode = \"{}\"\nattach = \"{}\"\n",
-        settings.overhead,
-        settings.reserve.as_millis(),
-        mode.to_lowercase(),
-        hook.to_lowercase()
-    )
+    let Settings { overhead, reserve, mode, pacing, hook, .. } = settings;
+    text += &format!("overhead = {overhead}\nsmall-packet-reserve = \"{}ms\"\n", reserve.as_millis());
+    let words = format!("mode = \"{mode:?}\"\npacing = \"{pacing:?}\"\nattach = \"{hook:?}\"\n");
+    text + &words.to_lowercase()
 }
 
 /// As a basic string of TOML.

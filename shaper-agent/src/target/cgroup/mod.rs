@@ -31,6 +31,7 @@ use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
 pub(super) use self::find::Scope;
 use self::membership::Membership;
+pub(crate) use self::mounts::unified;
 use super::error::{Reason, TargetError};
 
 /// The directory of the agent's own cgroups.

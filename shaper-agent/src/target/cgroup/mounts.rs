@@ -15,6 +15,11 @@ pub(super) fn read() -> io::Result<Vec<Mount>> {
     Ok(parse(&fs::read("/proc/self/mountinfo")?))
 }
 
+/// Where version 2 is mounted, if this process sees all of it.
+pub(crate) fn unified() -> Option<PathBuf> {
+    read().ok()?.into_iter().find(|mount| mount.version_1.is_none()).map(|mount| mount.point)
+}
+
 /// Reads `/proc/self/mountinfo`; proc(5) has its form.
 fn parse(mountinfo: &[u8]) -> Vec<Mount> {
     mountinfo.split(|byte| *byte == b'\n').filter_map(mount).collect()

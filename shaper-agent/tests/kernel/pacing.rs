@@ -1,0 +1,172 @@
+//! Senders are told how fast they may go, and let go at the end.
+
+use std::{
+    io::{self, Write as _},
+    net::{TcpListener, TcpStream},
+    thread::{self, JoinHandle, sleep},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    getsockopt_impl,
+    libc::{self, SO_MAX_PACING_RATE, SOL_SOCKET},
+    setsockopt_impl, sockopt_impl,
+    sys::{
+        signal::Signal,
+        socket::{getsockopt, setsockopt, sockopt::TcpCongestion},
+    },
+};
+
+use crate::support::{Agent, Container, can_run, congestion_controls, eventually};
+
+sockopt_impl!(
+    /// The most bytes a second that a socket sends.
+    MaxPacingRate, Both, SOL_SOCKET, SO_MAX_PACING_RATE, u64
+);
+
+/// Of a socket that nobody has told anything.
+const UNPACED: u64 = u64::MAX;
+
+/// Connections from the container to sinks on the host.
+fn connect(container: &Container, count: usize) -> (Vec<TcpStream>, Vec<JoinHandle<u64>>) {
+    let listener = TcpListener::bind((container.host.as_str(), 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let open = move || (0..count).map(|_| TcpStream::connect(address).unwrap()).collect::<Vec<_>>();
+    let streams = container.spawn(open).join().unwrap();
+    let sinks = (0..count).map(|_| listener.accept().unwrap().0);
+    let drain = |mut sink: TcpStream| io::copy(&mut sink, &mut io::sink()).unwrap();
+    (streams, sinks.map(|sink| thread::spawn(move || drain(sink))).collect())
+}
+
+fn pace(stream: &TcpStream) -> u64 {
+    getsockopt(stream, MaxPacingRate).unwrap()
+}
+
+/// Whether this kernel can do what the test is about; says why if not.
+fn is_paced(agent: &Agent) -> bool {
+    let paced = agent.first["paced"] == true;
+    if !paced {
+        println!("SKIPPED: no version 2 cgroups, so that senders cannot be told");
+    }
+    paced
+}
+
+#[test]
+fn paced_senders_share_the_rate_and_lose_next_to_nothing() {
+    if !can_run() {
+        return;
+    }
+    let controls = congestion_controls(&["cubic", "bbr"]);
+    let container = Container::new();
+    let mut agent = Agent::start(&container, &["--rate", "4mbit", "--mode", "police"]);
+    if !is_paced(&agent) {
+        return;
+    }
+    let (streams, sinks) = connect(&container, 4);
+    let length = Duration::from_secs(8);
+    let senders: Vec<_> = streams
+        .into_iter()
+        .zip(controls.iter().cycle())
+        .map(|(mut stream, control)| {
+            setsockopt(&stream, TcpCongestion, &(*control).into()).unwrap();
+            stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+            let end = Instant::now() + length;
+            thread::spawn(move || {
+                while Instant::now() < end {
+                    // A time-out only means that the buffer is full.
+                    let _ = stream.write(&[0; 16_384]);
+                }
+            })
+        })
+        .collect();
+    sleep(Duration::from_secs(2));
+    // What the four first windows of all four cost is over.
+    let before = agent.event("counters");
+    sleep(Duration::from_secs(5));
+    let after = agent.event("counters");
+    let grown = |field: &str| after[field].as_u64().unwrap() - before[field].as_u64().unwrap();
+    let seconds = (after["unix_ms"].as_u64().unwrap() - before["unix_ms"].as_u64().unwrap()) as f64 / 1000.0;
+    let (passed, dropped) = (grown("passed_bytes") as f64, grown("dropped_bytes") as f64);
+    assert!(dropped < passed * 0.01, "dropped {dropped} bytes beside {passed}");
+    let share = passed * 8.0 / seconds / 4e6;
+    assert!((0.9..1.1).contains(&share), "{share:.3} of the rate");
+
+    senders.into_iter().for_each(|sender| sender.join().unwrap());
+    let bytes: Vec<u64> = sinks.into_iter().map(|sink| sink.join().unwrap()).collect();
+    let (sum, squares) = bytes.iter().fold((0.0, 0.0), |(sum, squares), bytes| {
+        let bytes = *bytes as f64;
+        (sum + bytes, squares + bytes * bytes)
+    });
+    let jain = sum * sum / (4.0 * squares);
+    assert!(jain > 0.95, "{jain:.3}: {bytes:?}");
+}
+
+/// Told while there is a limit, told anew when it changes, let go at its end even if it is silent; but a socket that has a pace
+/// of its own keeps it.
+#[test]
+fn sockets_are_let_go_and_their_own_pace_stands() {
+    if !can_run() {
+        return;
+    }
+    let container = Container::new();
+    let agent = Agent::start(&container, &["--rate", "1mbit", "--mode", "police"]);
+    if !is_paced(&agent) {
+        return;
+    }
+    let (mut streams, _sinks) = connect(&container, 3);
+    let own = 20_000;
+    setsockopt(&streams[1], MaxPacingRate, &own).unwrap();
+    for stream in &mut streams[..2] {
+        stream.write_all(&[0; 30_000]).unwrap();
+    }
+    let told = |place: usize| pace(&streams[place]);
+    eventually("a pace is told", || told(0) != UNPACED);
+    assert!((10_000..=250_000).contains(&told(0)), "{} bytes a second at 1 Mbit/s", told(0));
+    assert_eq!(told(1), own);
+
+    let set = container.agent(&["set", "--iface", &container.iface, "--rate", "100mbit"]).output().unwrap();
+    assert!(set.status.success(), "{set:?}");
+    (&streams[0]).write_all(&[0; 30_000]).unwrap();
+    eventually("a new pace is told", || told(0) > 1_000_000);
+
+    let (status, _, _) = agent.end(Signal::SIGTERM);
+    assert_eq!(status.code(), Some(0));
+    assert_eq!([told(0), told(1), told(2)], [UNPACED, own, UNPACED]);
+    assert!(container.is_clean());
+}
+
+/// An agent that was killed leaves senders paced; `clear` lets them go.
+#[test]
+fn paces_outlive_a_killed_agent_until_they_are_cleared() {
+    if !can_run() {
+        return;
+    }
+    let container = Container::new();
+    let agent = Agent::start(&container, &["--rate", "1mbit", "--mode", "police"]);
+    if !is_paced(&agent) {
+        return;
+    }
+    agent.end(Signal::SIGKILL);
+    let (mut streams, _sinks) = connect(&container, 1);
+    streams[0].write_all(&[0; 30_000]).unwrap();
+    eventually("a pace is told", || pace(&streams[0]) != UNPACED);
+    let clear = container.agent(&["clear", "--all"]).output().unwrap();
+    assert!(clear.status.success(), "{clear:?}");
+    assert_eq!(pace(&streams[0]), UNPACED);
+    assert!(container.is_clean());
+}
+
+#[test]
+fn without_pacing_sockets_are_left_alone() {
+    if !can_run() {
+        return;
+    }
+    let container = Container::new();
+    let agent = Agent::start(&container, &["--rate", "1mbit", "--mode", "police", "--pacing", "off"]);
+    assert_eq!(agent.first["paced"], false);
+    let (mut streams, sinks) = connect(&container, 1);
+    streams[0].write_all(&[0; 100_000]).unwrap();
+    assert_eq!(pace(&streams[0]), UNPACED);
+    drop(streams);
+    assert_eq!(sinks.into_iter().map(|sink| sink.join().unwrap()).sum::<u64>(), 100_000);
+}
