@@ -20,12 +20,13 @@ use crate::{
     logs,
     metrics::{LimitSnapshot, Snapshot},
     outside::Outside,
+    pacing,
     pins::Pins,
     queue,
     report::Reporter,
     site::Site,
     sites::Sites,
-    spec::{Direction, Mode, Settings, Spec, Target},
+    spec::{Direction, Mode, Pacing, Settings, Spec, Target},
     target::{Changes, Engines, Watcher},
 };
 
@@ -440,6 +441,10 @@ impl<'a> Agent<'a> {
 fn prepare(kernel: &Kernel, settings: &Settings) -> Result<(), AgentError> {
     if settings.mode != Mode::Police {
         queue::prepare();
+    }
+    let polices = settings.mode == Mode::Police || (settings.mode == Mode::Auto && !queue::is_possible());
+    if polices && settings.pacing == Pacing::Auto {
+        pacing::start(kernel);
     }
     let mut wanted = Direction::ALL.into_iter().filter(|direction| settings.rate(*direction).is_some());
     wanted.try_for_each(|direction| kernel.program(direction).map(drop))

@@ -1,5 +1,7 @@
 //! The programs and maps in the kernel, shared by all limits of a network namespace and pinned.
 
+use std::cell::OnceCell;
+
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray},
@@ -41,6 +43,8 @@ pub(crate) struct Kernel {
     records: Array<MapData, [u8; RECORD_BYTES]>,
     /// A program that is loaded ahead for the next cgroup.
     spare: Option<CgroupProgram>,
+    /// Whether senders are paced; nothing while no limit has asked.
+    pub(crate) pacing: OnceCell<bool>,
 }
 
 impl Kernel {
@@ -83,6 +87,7 @@ impl Kernel {
             records: Array::try_from(Map::Array(pinned(pins, RECORDS_MAP)?))
                 .map_err(|error| unreachable_map(RECORDS_MAP, &error))?,
             spare: None,
+            pacing: OnceCell::new(),
         })
     }
 

@@ -106,7 +106,6 @@ impl Limit {
         plan: &Plan,
         owed: Option<Owed>,
     ) -> Result<(), AgentError> {
-        self.record.paced = self.wants_pacing() && pacing::start(kernel);
         kernel.clear(self.slot, owed.unwrap_or_default().arrival)?;
         kernel.set_record(self.slot, Some(&self.record))?;
         kernel.set_config(self.record.key(self.slot), self.config(plan))?;
@@ -118,6 +117,11 @@ impl Limit {
         self.record.since_unix_ms = unix_ms();
         if let Site::Interface(interface) = site {
             self.cap_packets(namespaces, interface, plan);
+        }
+        // Later than all that the limit itself needs.
+        self.record.paced = self.wants_pacing() && pacing::start(kernel);
+        if self.record.paced {
+            kernel.set_config(self.record.key(self.slot), self.config(plan))?;
         }
         kernel.set_record(self.slot, Some(&self.record))?;
         self.verify(kernel)

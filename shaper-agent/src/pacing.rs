@@ -21,13 +21,15 @@ use crate::{
     netns, pod, target,
 };
 
-/// Paces the senders whose limits say so; says whether that is possible here. The lock is held.
+/// Paces the senders whose limits say so; says whether that is possible here, and warns once if not. The lock is held.
 pub(crate) fn start(kernel: &Kernel) -> bool {
-    let started = try_to_start(kernel);
-    if let Err(cause) = &started {
-        tracing::warn!("senders are not told how fast they may go ({cause}); what is too much is dropped");
-    }
-    started.is_ok()
+    *kernel.pacing.get_or_init(|| {
+        let started = try_to_start(kernel);
+        if let Err(cause) = &started {
+            tracing::warn!("senders are not told how fast they may go, so more is dropped: {cause}");
+        }
+        started.is_ok()
+    })
 }
 
 fn try_to_start(kernel: &Kernel) -> Result<(), String> {
@@ -56,7 +58,7 @@ pub(crate) fn try_start() -> Result<(), String> {
 }
 
 fn attach(ebpf: &mut Ebpf) -> Result<FdLink, String> {
-    let root = target::unified().ok_or("no version 2 cgroup hierarchy is mounted here")?;
+    let root = target::unified()?;
     let cgroup = File::open(&root).map_err(|error| format!("{}: {error}", root.display()))?;
     let program: &mut SockOps = program(ebpf, PACE_PROGRAM)?;
     program.load().map_err(|error| chain(&error))?;

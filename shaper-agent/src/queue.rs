@@ -85,6 +85,11 @@ pub(crate) fn prepare() {
     });
 }
 
+/// Whether packets can wait in a queue, as far as is known.
+pub(crate) fn is_possible() -> bool {
+    lack().is_none() && release::can_shape(&release::running(), Direction::Upload).is_ok()
+}
+
 /// Forgets what the kernel was found to lack: a module may have come since.
 pub(crate) fn look_again() {
     *LACK.lock().unwrap_or_else(PoisonError::into_inner) = None;

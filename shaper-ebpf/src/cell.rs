@@ -38,15 +38,21 @@ pub(crate) struct MapState {
     state: *mut layout::State,
     skb: Skb,
     key: layout::Key,
-    /// Whether senders are told how fast they may go.
+    /// Whether its sender is told how fast it may go.
     paced: bool,
 }
 
 impl MapState {
     /// `state` comes from a map's look-up: valid and aligned for as long as the program runs.
     #[inline(always)]
-    pub(crate) fn new(state: *mut layout::State, skb: Skb, key: layout::Key, paced: bool) -> Self {
-        Self { state, skb, key, paced }
+    pub(crate) fn new(state: *mut layout::State, skb: Skb, key: layout::Key) -> Self {
+        Self { state, skb, key, paced: false }
+    }
+
+    /// Says whether the packet's sender is to be told how fast it may go.
+    #[inline(always)]
+    pub(crate) fn pace_senders(&mut self, paced: bool) {
+        self.paced = paced;
     }
 
     #[inline(always)]

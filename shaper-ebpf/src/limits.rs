@@ -37,8 +37,9 @@ pub(crate) fn decide(skb: Skb, key: Key, frame: Frame) -> Option<(Verdict, u32)>
     let config = unsafe { LIMITS.get(key) }?;
     let state = STATES.get_ptr_mut(config.slot)?;
     let counters = COUNTERS.get_ptr_mut(config.slot)?;
-    let state = MapState::new(state, skb, key, config.paced != 0);
+    let mut state = MapState::new(state, skb, key);
     let packet = measure(&skb, frame, skb.meta(state.zero() as u32), config.limiter.overhead);
+    state.pace_senders(config.paced != 0 && packet.kind.is(Kind::TCP));
     // SAFETY: the helper takes nothing and only reads the clock.
     let now = ticks(unsafe { bpf_ktime_get_ns() });
     let (verdict, retries) = config.limiter.decide(&state, now, &packet);
@@ -67,6 +68,17 @@ pub(crate) fn load<'a>(key: Key, now: u64) -> Option<(&'a Bucket, u64, u32)> {
     };
     let flows = flow::active(census, flow::epoch(now, limiter.epoch_shift));
     Some((&limiter.bucket, total.saturating_sub(now), flows))
+}
+
+/// Whether a limit is slower than another, which may be gone or pace nobody.
+#[inline(always)]
+pub(crate) fn is_slower(limit: Key, other: Key) -> bool {
+    // SAFETY: the map is not preallocated, so what the references point to stays.
+    let (limit, other) = unsafe { (LIMITS.get(limit), LIMITS.get(other)) };
+    let ticks = |config: Option<&Config>| {
+        config.filter(|config| config.paced != 0).map_or(0, |config| config.limiter.bucket.ticks_per_byte)
+    };
+    ticks(limit) > ticks(other)
 }
 
 #[inline(always)]

@@ -11,8 +11,7 @@
 //! so the time that a byte is given grows with the debt in a straight line. Without debt a flow may go at twice the rate;
 //! at `settle` it may go at its share, `rate / flows`. There the debt stays when all of them send (an integrator under
 //! proportional control, whose gain is at most `1 / settle` for any number of flows). Where some send less than
-//! their share, the debt settles lower and leaves the others more: nothing of the rate is lost. At the limit, which is not reached
-//!.
+//! their share, the debt settles lower and leaves the others more: nothing of the rate is lost.
 //!
 //! A sender that does not do as it is told gains nothing: the bucket does not know of paces.
 

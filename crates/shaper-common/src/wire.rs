@@ -135,6 +135,8 @@ impl Kind {
     pub const ECN: u32 = 1 << 3;
     /// IP without a VLAN tag in its bytes: the kernel gives no other packet a departure time.
     pub const SCHEDULABLE: u32 = 1 << 4;
+    /// TCP: its sender may be told how fast to go.
+    pub const TCP: u32 = 1 << 5;
 
     /// Whether the packet is all that `bits` say.
     #[inline(always)]
@@ -280,10 +282,11 @@ fn upper(packet: &(impl Packet + ?Sized), offset: u32, protocol: u8, end: u32) -
     match protocol {
         TCP => {
             if let Some(tcp) = packet.load::<7>(offset) {
+                upper.kind = Kind::TCP;
                 upper.len = u32::from(tcp.byte(12) >> 4) * 4;
                 upper.ports = tcp.quad(0);
                 if tcp.byte(13) & FIN != 0 || offset + upper.len < end {
-                    upper.kind = Kind::IN_ORDER;
+                    upper.kind |= Kind::IN_ORDER;
                 }
             }
         }

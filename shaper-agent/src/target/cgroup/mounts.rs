@@ -15,17 +15,38 @@ pub(super) fn read() -> io::Result<Vec<Mount>> {
     Ok(parse(&fs::read("/proc/self/mountinfo")?))
 }
 
-/// Where version 2 is mounted, if this process sees all of it.
-pub(crate) fn unified() -> Option<PathBuf> {
-    read().ok()?.into_iter().find(|mount| mount.version_1.is_none()).map(|mount| mount.point)
+/// The root of the version 2 cgroups.
+///
+/// # Errors
+///
+/// It is not to be seen here: why, and what would help.
+pub(crate) fn unified() -> Result<PathBuf, &'static str> {
+    let mountinfo = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let lines = mountinfo.split(|byte| *byte == b'\n').filter_map(mount);
+    let mut points =
+        lines.filter(|(_, mount)| mount.version_1.is_none()).map(|(_, mount)| mount.point).peekable();
+    if points.peek().is_none() {
+        return Err(
+            "no version 2 cgroup hierarchy is mounted here; `mkdir -p /run/cgroup2 && mount -t cgroup2 none \
+                    /run/cgroup2` mounts one",
+        );
+    }
+    // Only the root has no type.
+    points.find(|point| !point.join("cgroup.type").exists()).ok_or(
+        "only a part of the version 2 cgroups is to be seen here; a container needs the host's: `-v \
+         /sys/fs/cgroup:/sys/fs/cgroup`",
+    )
 }
 
 /// Reads `/proc/self/mountinfo`; proc(5) has its form.
 fn parse(mountinfo: &[u8]) -> Vec<Mount> {
-    mountinfo.split(|byte| *byte == b'\n').filter_map(mount).collect()
+    // Part of a hierarchy, as a container sees it, leads to no other container's cgroup.
+    let whole = |(root, mount): (&[u8], Mount)| (root == b"/").then_some(mount);
+    mountinfo.split(|byte| *byte == b'\n').filter_map(mount).filter_map(whole).collect()
 }
 
-fn mount(line: &[u8]) -> Option<Mount> {
+/// A line's hierarchy, and which cgroup of it is mounted.
+fn mount(line: &[u8]) -> Option<(&[u8], Mount)> {
     let mut fields = line.split(|byte| *byte == b' ');
     let (root, point) = (fields.nth(3)?, fields.next()?);
     // Optional fields come before a dash.
@@ -39,8 +60,7 @@ fn mount(line: &[u8]) -> Option<Mount> {
         b"cgroup2" => None,
         _ => return None,
     };
-    // Part of a hierarchy, as a container sees it, leads to no other container's cgroup.
-    (root == b"/").then(|| Mount { point: unescape(point).into(), version_1 })
+    Some((root, Mount { point: unescape(point).into(), version_1 }))
 }
 
 /// White space and backslashes are written as a backslash and three octal digits.
