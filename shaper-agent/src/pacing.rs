@@ -18,7 +18,7 @@ use crate::{
     error::chain,
     hook,
     kernel::{self, Kernel},
-    netns, pod, target,
+    netns, pod, release, target,
 };
 
 /// Paces the senders whose limits say so; says whether that is possible here, and warns once if not. The lock is held.
@@ -58,6 +58,10 @@ pub(crate) fn try_start() -> Result<(), String> {
 }
 
 fn attach(ebpf: &mut Ebpf) -> Result<FdLink, String> {
+    let running = release::running();
+    if !release::is_at_least(&running, release::PACING) {
+        return Err(format!("it takes Linux 6.1, this is {running}"));
+    }
     let root = target::unified()?;
     let cgroup = File::open(&root).map_err(|error| format!("{}: {error}", root.display()))?;
     let program: &mut SockOps = program(ebpf, PACE_PROGRAM)?;
@@ -76,7 +80,7 @@ pub(crate) fn stop(kernel: &Kernel) {
     if kernel.pins().pacings().is_empty() || !has_told(&kernel.pins().map(PACED_MAP)) {
         return;
     }
-    if let Err(cause) = release(kernel) {
+    if let Err(cause) = let_go(kernel) {
         tracing::warn!("connections that are open keep the pace that they were told ({cause})");
     }
 }
@@ -88,7 +92,7 @@ fn has_told(pin: &Path) -> bool {
         .is_ok_and(|paced| paced.keys().next().is_some_and(|cookie| cookie.is_ok()))
 }
 
-fn release(kernel: &Kernel) -> Result<(), String> {
+fn let_go(kernel: &Kernel) -> Result<(), String> {
     let mut ebpf = kernel.load().map_err(|error| error.to_string())?;
     let types = Btf::from_sys_fs().map_err(|error| chain(&error))?;
     let program: &mut Iter = program(&mut ebpf, RELEASE_PROGRAM)?;

@@ -8,6 +8,8 @@ use crate::{error::AgentError, spec::Direction};
 pub(crate) const FLOOR: (u32, u32) = (5, 12);
 /// The oldest kernel that takes a departure time from a program.
 const DEPARTURE_TIMES: (u32, u32) = (5, 18);
+/// The oldest kernel of which it is known that a program can read and set a socket's pace.
+pub(crate) const PACING: (u32, u32) = (6, 1);
 /// The oldest kernel of which it is known that an `ifb` takes what a program redirects to it: 6.1's drops it all, without
 /// an error.
 const IFB_REDIRECT: (u32, u32) = (6, 6);

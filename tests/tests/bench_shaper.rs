@@ -15,6 +15,8 @@ use sluice_tests::{
 const LONG: Duration = Duration::from_secs(180);
 /// A full Ethernet frame.
 const FRAME: f64 = 1514.0;
+/// The longest packet that TCP hands over at once.
+const LONGEST: f64 = 65_536.0;
 
 /// Starts the bench on this machine's own kernel with `arguments` and the programs of this build.
 fn bench(arguments: &[&str], directory: &Path) -> Result<Program> {
@@ -114,11 +116,14 @@ fn plausible(name: &str, traffic: &Value) -> Result<()> {
     assert_eq!(figure("trace_lost")?, 0.0, "{name}");
     let ceiling = figure("payload_of_ceiling")?;
     ensure!((0.6..1.5).contains(&ceiling), "{name}: {ceiling} of the ceiling");
+    // Two processors in Cilium's rule at once ("not thread safe", says its source) may spend the same credit: on a packet
+    // as long as TCP makes them.
+    let twice = if name.contains("cilium") { LONGEST } else { 0.0 };
     let first = figure("first_second_bytes")?;
-    let allowed = 125_000.0 + figure("burst_bytes")? + FRAME;
+    let allowed = 125_000.0 + figure("burst_bytes")? + FRAME + twice;
     ensure!(first <= allowed, "{name}: {first} bytes in the first second, at most {allowed}");
     let (above, late) = (figure("above_burst_bytes")?, 125_000.0 * LATENESS);
-    ensure!(above <= 2.0 * FRAME + late, "{name}: {above} bytes above the burst");
+    ensure!(above <= 2.0 * FRAME + late + twice, "{name}: {above} bytes above the burst");
     for flow in traffic["flows"].as_array().context("no flows")? {
         ensure!(number(flow, "retransmitted")? <= number(flow, "segments_out")?, "{name}: {flow}");
         ensure!(number(flow, "segments_out")? > 10.0, "{name}: {flow}");

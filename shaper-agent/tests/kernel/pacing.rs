@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write as _},
     net::{TcpListener, TcpStream},
+    path::Path,
     thread::{self, JoinHandle, sleep},
     time::{Duration, Instant},
 };
@@ -51,6 +52,16 @@ fn is_paced(agent: &Agent) -> bool {
         println!("SKIPPED: no version 2 cgroups, so that senders cannot be told");
     }
     paced
+}
+
+/// Asserts that paced sockets were let go, or that the agent has said why not: a kernel without descriptions of its types
+/// (BTF; user-mode Linux has none) runs no program on all sockets.
+fn assert_let_go(streams: &[TcpStream], stderr: &str) {
+    if Path::new("/sys/kernel/btf/vmlinux").exists() {
+        assert!(streams.iter().all(|stream| pace(stream) == UNPACED), "{stderr}");
+    } else {
+        assert!(stderr.contains("keep the pace that they were told"), "{stderr}");
+    }
 }
 
 #[test]
@@ -135,9 +146,11 @@ fn sockets_are_let_go_and_their_own_pace_stands() {
     (&streams[0]).write_all(&[0; 30_000]).unwrap();
     eventually("a new pace is told", || told(0) > 1_000_000);
 
-    let (status, _, _) = agent.end(Signal::SIGTERM);
+    let (status, _, stderr) = agent.end(Signal::SIGTERM);
     assert_eq!(status.code(), Some(0));
-    assert_eq!([told(0), told(1), told(2)], [UNPACED, own, UNPACED]);
+    assert_eq!(told(1), own);
+    streams.remove(1);
+    assert_let_go(&streams, &stderr);
     assert!(container.is_clean());
 }
 
@@ -158,7 +171,7 @@ fn paces_outlive_a_killed_agent_until_they_are_cleared() {
     eventually("a pace is told", || pace(&streams[0]) != UNPACED);
     let clear = container.agent(&["clear", "--all"]).output().unwrap();
     assert!(clear.status.success(), "{clear:?}");
-    assert_eq!(pace(&streams[0]), UNPACED);
+    assert_let_go(&streams, &String::from_utf8_lossy(&clear.stderr));
     assert!(container.is_clean());
 }
 
