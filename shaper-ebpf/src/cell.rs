@@ -8,7 +8,7 @@ use shaper_common::{
     layout, limiter,
 };
 
-use crate::{packet::Skb, pacing};
+use crate::{pacing, packet::Skb};
 
 /// A `u64` in a map.
 pub(crate) struct MapWord(*mut u64);

@@ -16,8 +16,8 @@
 
 mod cell;
 mod limits;
-mod packet;
 mod pacing;
+mod packet;
 mod schedule;
 
 use core::{cell::UnsafeCell, ffi::c_void};
