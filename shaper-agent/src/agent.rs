@@ -443,7 +443,7 @@ fn prepare(kernel: &Kernel, settings: &Settings) -> Result<(), AgentError> {
         queue::prepare();
     }
     let polices = settings.mode == Mode::Police || (settings.mode == Mode::Auto && !queue::is_possible());
-    if polices && settings.pacing == Pacing::Auto {
+    if polices && settings.pacing == Pacing::Auto && settings.upload.is_some() {
         pacing::start(kernel);
     }
     let mut wanted = Direction::ALL.into_iter().filter(|direction| settings.rate(*direction).is_some());

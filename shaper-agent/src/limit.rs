@@ -412,9 +412,14 @@ impl Limit {
         Config { limiter: plan.limiter, slot: self.slot, queue, paced: self.record.paced.into() }
     }
 
-    /// Whether senders are to be told how fast they may go: what waits in a queue holds them back by itself.
+    /// Whether senders are to be told how fast they may go. What waits in a queue holds them back by itself; and the debt
+    /// tells a pace only where a packet is short beside the burst, as those of a container's end are that has a cap.
     fn wants_pacing(&self) -> bool {
-        self.record.mode == Mode::Police && self.record.asked_pacing == Pacing::Auto
+        let Record { mode, asked_pacing, direction, place, .. } = &self.record;
+        *mode == Mode::Police
+            && *asked_pacing == Pacing::Auto
+            && *direction == Direction::Upload
+            && matches!(place, Place::Interface { .. })
     }
 }
 
