@@ -1,8 +1,9 @@
 //! One life of the agent: it puts limits in force, keeps them so, reports, and ends.
 
+mod account;
+
 use std::{collections::BTreeMap, time::Duration};
 
-use shaper_common::layout::Counters;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{MissedTickBehavior, interval, sleep},
@@ -18,7 +19,6 @@ use crate::{
     limit::Limit,
     links::Links,
     logs,
-    metrics::{LimitSnapshot, Snapshot},
     outside::Outside,
     pacing,
     pins::Pins,
@@ -26,7 +26,7 @@ use crate::{
     report::Reporter,
     site::Site,
     sites::Sites,
-    spec::{Direction, Mode, Pacing, Settings, Spec, Target},
+    spec::{Direction, Mode, Settings, Spec, Target},
     target::{Changes, Engines, Watcher},
 };
 
@@ -352,58 +352,6 @@ impl<'a> Agent<'a> {
         }
     }
 
-    /// One line on what is in force.
-    fn summary(&self) -> String {
-        let there = self.held.values().filter(|held| !held.limits.is_empty()).count();
-        format!("{there} of {} targets limited", self.held.len())
-    }
-
-    /// Tells whoever asks over HTTP how the limits are.
-    fn publish(&self, outside: &Outside) -> Result<(), AgentError> {
-        if !outside.is_served() {
-            return Ok(());
-        }
-        let mut limits = Vec::new();
-        for (target, held) in &self.held {
-            for direction in Direction::ALL {
-                let Some(rate) = held.settings.rate(direction) else { continue };
-                let limit = held.limits.iter().find(|limit| limit.record.direction == direction);
-                limits.push(match (limit, &self.kernel) {
-                    (Some(limit), Some(kernel)) => limit.snapshot(kernel, target)?,
-                    _ => LimitSnapshot {
-                        target: target.clone(),
-                        iface: String::new(),
-                        direction,
-                        mode: held.settings.mode,
-                        rate_bit_s: rate.bits_per_second(),
-                        burst_bytes: 0,
-                        in_force: false,
-                        debt_seconds: 0.0,
-                        counters: Counters::default(),
-                    },
-                });
-            }
-        }
-        outside.publish(Snapshot { limits });
-        Ok(())
-    }
-
-    fn report(&mut self) -> Result<(), AgentError> {
-        let Some(kernel) = &self.kernel else { return Ok(()) };
-        let alone = self.held.len() == 1;
-        for held in self.held.values_mut() {
-            for limit in &mut held.limits {
-                // `set` may have changed it.
-                if let Some(record) = kernel.record(limit.slot)? {
-                    limit.record = record;
-                }
-                let (counters, debt) = (limit.counters(kernel)?, limit.debt(kernel)?);
-                self.reporter.counters(limit, &counters, debt, alone);
-            }
-        }
-        Ok(())
-    }
-
     /// Takes some targets' limits out of force.
     fn drop_limits(&mut self, targets: &[Target]) -> Result<(), AgentError> {
         if targets.is_empty() {
@@ -442,8 +390,11 @@ fn prepare(kernel: &Kernel, settings: &Settings) -> Result<(), AgentError> {
     if settings.mode != Mode::Police {
         queue::prepare();
     }
-    let polices = settings.mode == Mode::Police || (settings.mode == Mode::Auto && !queue::is_possible());
-    if polices && settings.pacing == Pacing::Auto && settings.upload.is_some() {
+    let mode = match settings.mode {
+        Mode::Auto if !queue::is_possible() => Mode::Police,
+        mode => mode,
+    };
+    if settings.upload.is_some() && pacing::is_wanted(settings.pacing, mode, Direction::Upload) {
         pacing::start(kernel);
     }
     let mut wanted = Direction::ALL.into_iter().filter(|direction| settings.rate(*direction).is_some());

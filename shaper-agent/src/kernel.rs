@@ -44,7 +44,7 @@ pub(crate) struct Kernel {
     /// A program that is loaded ahead for the next cgroup.
     spare: Option<CgroupProgram>,
     /// Whether senders are paced; nothing while no limit has asked.
-    pub(crate) pacing: OnceCell<bool>,
+    paces: OnceCell<bool>,
 }
 
 impl Kernel {
@@ -87,8 +87,13 @@ impl Kernel {
             records: Array::try_from(Map::Array(pinned(pins, RECORDS_MAP)?))
                 .map_err(|error| unreachable_map(RECORDS_MAP, &error))?,
             spare: None,
-            pacing: OnceCell::new(),
+            paces: OnceCell::new(),
         })
+    }
+
+    /// Whether senders are paced: `start` finds out, when the first limit asks.
+    pub(crate) fn paces(&self, start: impl FnOnce() -> bool) -> bool {
+        *self.paces.get_or_init(start)
     }
 
     /// The pins that all this is under.

@@ -18,12 +18,21 @@ use crate::{
     error::chain,
     hook,
     kernel::{self, Kernel},
-    netns, pod, release, target,
+    netns, pod, release,
+    spec::{Direction, Mode, Pacing},
+    target,
 };
+
+/// Whether the senders behind an interface are to be told how fast they may go, if they can be. What waits in a queue
+/// holds them back by itself; and only a container's end has a cap on its packets: without one they are long beside the
+/// burst, and the debt tells no pace.
+pub(crate) fn is_wanted(pacing: Pacing, mode: Mode, direction: Direction) -> bool {
+    pacing == Pacing::Auto && mode == Mode::Police && direction == Direction::Upload
+}
 
 /// Paces the senders whose limits say so; says whether that is possible here, and warns once if not. The lock is held.
 pub(crate) fn start(kernel: &Kernel) -> bool {
-    *kernel.pacing.get_or_init(|| {
+    kernel.paces(|| {
         let started = try_to_start(kernel);
         if let Err(cause) = &started {
             tracing::warn!("senders are not told how fast they may go, so more is dropped: {cause}");

@@ -56,7 +56,7 @@ pub(crate) fn note(skb: Skb, key: Key) {
             }
         },
         // A full map makes room by itself; if it cannot, the sender is not paced.
-        None => drop(PACED.insert(cookie, Paced { key, told: 0, padding: 0 }, 0)),
+        None => drop(PACED.insert(cookie, Paced { key, told: 0 }, 0)),
     }
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn note(skb: Skb, key: Key) {
 pub(crate) fn tell(ctx: &SockOpsContext) {
     match ctx.op() {
         BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB | BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => {
-            if concerns(ctx) {
+            if is_elsewhere(ctx) {
                 // Refused for a socket that is on its way out.
                 let _ = ctx.set_cb_flags((ctx.cb_flags() | CALLS) as i32);
                 set_pace(ctx);
@@ -76,18 +76,11 @@ pub(crate) fn tell(ctx: &SockOpsContext) {
     }
 }
 
-/// Whether a new connection may go through a limit: its first packet has, or it is not the host's own.
+/// Whether a new connection may come through an interface of a container: it is not the host's own.
 #[inline(always)]
-fn concerns(ctx: &SockOpsContext) -> bool {
+fn is_elsewhere(ctx: &SockOpsContext) -> bool {
     // SAFETY: the context is valid; without one it is the first namespace's cookie.
-    let (cookie, own, first) = unsafe {
-        (
-            bpf_get_socket_cookie(ctx.as_ptr()),
-            bpf_get_netns_cookie(ctx.as_ptr()),
-            bpf_get_netns_cookie(ptr::null_mut()),
-        )
-    };
-    own != first || PACED.get_ptr(cookie).is_some()
+    unsafe { bpf_get_netns_cookie(ctx.as_ptr()) != bpf_get_netns_cookie(ptr::null_mut()) }
 }
 
 #[inline(always)]
@@ -135,7 +128,7 @@ impl Socket {
     unsafe fn tell(&self, paced: &mut Paced, mut wanted: u32) {
         const SOL_SOCKET: i32 = 1;
         const SO_MAX_PACING_RATE: i32 = 47;
-        let last = if paced.told == 0 { UNPACED } else { paced.told };
+        let last = if paced.told == 0 { UNPACED } else { paced.told as u32 };
         let mut current = 0_u32;
         let size = size_of::<u32>() as i32;
         // SAFETY: the values are as long as is said; the socket by this function's contract.
@@ -147,7 +140,7 @@ impl Socket {
             }
             let value = (&raw mut wanted).cast();
             if bpf_setsockopt(self.0, SOL_SOCKET, SO_MAX_PACING_RATE, value, size) == 0 {
-                paced.told = wanted;
+                paced.told = wanted.into();
             }
         }
     }

@@ -50,9 +50,7 @@ pub struct Paced {
     /// The limit that its packets come through.
     pub key: Key,
     /// What it has been told, in bytes a second; 0 before the first time.
-    pub told: u32,
-    /// Always zero.
-    pub padding: u32,
+    pub told: u64,
 }
 
 /// What the agent tells the kernel program about one limit. It is replaced as a whole: a packet sees the old one or the

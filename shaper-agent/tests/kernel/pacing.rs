@@ -45,13 +45,18 @@ fn pace(stream: &TcpStream) -> u64 {
     getsockopt(stream, MaxPacingRate).unwrap()
 }
 
-/// Whether this kernel can do what the test is about; says why if not.
-fn is_paced(agent: &Agent) -> bool {
-    let paced = agent.first["paced"] == true;
-    if !paced {
-        println!("SKIPPED: no version 2 cgroups, so that senders cannot be told");
+/// A container, and an agent that polices what it sends and tells its senders; none if this kernel cannot, and says why.
+fn paced(rate: &str) -> Option<(Container, Agent)> {
+    if !can_run() {
+        return None;
     }
-    paced
+    let container = Container::new();
+    let agent = Agent::start(&container, &["--rate", rate, "--mode", "police"]);
+    if agent.first["paced"] != true {
+        println!("SKIPPED: no version 2 cgroups, so that senders cannot be told");
+        return None;
+    }
+    Some((container, agent))
 }
 
 /// Asserts that paced sockets were let go, or that the agent has said why not: a kernel without descriptions of its types
@@ -66,15 +71,8 @@ fn assert_let_go(streams: &[TcpStream], stderr: &str) {
 
 #[test]
 fn paced_senders_share_the_rate_and_lose_next_to_nothing() {
-    if !can_run() {
-        return;
-    }
+    let Some((container, _agent)) = paced("4mbit") else { return };
     let controls = congestion_controls(&["cubic", "bbr"]);
-    let container = Container::new();
-    let agent = Agent::start(&container, &["--rate", "4mbit", "--mode", "police"]);
-    if !is_paced(&agent) {
-        return;
-    }
     let (streams, sinks) = connect(&container, 4);
     let length = Duration::from_secs(8);
     let senders: Vec<_> = streams
@@ -122,14 +120,7 @@ fn paced_senders_share_the_rate_and_lose_next_to_nothing() {
 /// of its own keeps it.
 #[test]
 fn sockets_are_let_go_and_their_own_pace_stands() {
-    if !can_run() {
-        return;
-    }
-    let container = Container::new();
-    let agent = Agent::start(&container, &["--rate", "1mbit", "--mode", "police"]);
-    if !is_paced(&agent) {
-        return;
-    }
+    let Some((container, agent)) = paced("1mbit") else { return };
     let (mut streams, _sinks) = connect(&container, 3);
     let own = 20_000;
     setsockopt(&streams[1], MaxPacingRate, &own).unwrap();
@@ -157,14 +148,7 @@ fn sockets_are_let_go_and_their_own_pace_stands() {
 /// An agent that was killed leaves senders paced; `clear` lets them go.
 #[test]
 fn paces_outlive_a_killed_agent_until_they_are_cleared() {
-    if !can_run() {
-        return;
-    }
-    let container = Container::new();
-    let agent = Agent::start(&container, &["--rate", "1mbit", "--mode", "police"]);
-    if !is_paced(&agent) {
-        return;
-    }
+    let Some((container, agent)) = paced("1mbit") else { return };
     agent.end(Signal::SIGKILL);
     let (mut streams, _sinks) = connect(&container, 1);
     streams[0].write_all(&[0; 30_000]).unwrap();
