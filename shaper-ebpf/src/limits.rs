@@ -14,7 +14,7 @@ use shaper_common::{
     wire::{Frame, Kind, Measure, measure},
 };
 
-use crate::{cell::MapState, packet::Skb};
+use crate::{cell::MapState, pacing, packet::Skb};
 
 /// `shaper_common::layout::LIMITS_MAP`. Not preallocated: an element that is replaced stays as it was for the
 /// programs that read it.
@@ -39,7 +39,12 @@ pub(crate) fn decide(skb: Skb, key: Key, frame: Frame) -> Option<(Verdict, u32)>
     let counters = COUNTERS.get_ptr_mut(config.slot)?;
     let mut state = MapState::new(state, skb, key);
     let packet = measure(&skb, frame, skb.meta(state.zero() as u32), config.limiter.overhead);
-    state.pace_senders(config.paced != 0 && packet.kind.is(Kind::TCP));
+    let paced = config.paced != 0 && packet.kind.is(Kind::TCP);
+    state.pace_senders(paced);
+    if paced && packet.kind.is(Kind::OPENING) {
+        // Before its socket is told for the first time.
+        pacing::note(skb, key);
+    }
     // SAFETY: the helper takes nothing and only reads the clock.
     let now = ticks(unsafe { bpf_ktime_get_ns() });
     let (verdict, retries) = config.limiter.decide(&state, now, &packet);

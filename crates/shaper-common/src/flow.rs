@@ -54,6 +54,14 @@ pub trait Table {
     }
 }
 
+/// A place for a flow.
+#[derive(Debug, Clone, Copy)]
+pub struct Spot {
+    place: u32,
+    /// Whether the flow has it already: it has sent what needs a share.
+    pub known: bool,
+}
+
 /// A flow's place in the table, and what it owes.
 #[derive(Debug, Clone, Copy)]
 pub struct Flow {
@@ -64,20 +72,20 @@ pub struct Flow {
     pub active: u32,
 }
 
-/// The flow's debt if it is in the table; nothing changes.
+/// Where the flow's place is, or else that of the one in its set that has been silent longest; nothing changes.
 #[inline(always)]
-pub fn debt(table: &impl Table, key: u32, now: u64) -> u64 {
-    let (place, known) = seek(table, key);
-    if known { table.arrival(place).load().saturating_sub(now) } else { 0 }
+pub fn seek(table: &impl Table, key: u32) -> Spot {
+    let (place, known) = search(table, key);
+    Spot { place: table.forget(place), known: table.forget(known.into()) != 0 }
 }
 
-/// Finds the flow, giving it the place of the one that has been silent longest if it has none, and counts it.
+/// Takes the place at `spot` for the flow `key` if it has none, and counts it.
 ///
 /// An epoch of the census lasts `2^epoch_shift` ticks. `total` is the debt of all flows together: with `n` active flows, one
 /// cannot owe more than `n` times that, whatever it was charged while there were more.
 #[inline(always)]
-pub fn find(table: &impl Table, key: u32, now: u64, total: u64, epoch_shift: u32) -> Flow {
-    let (place, known) = seek(table, key);
+pub fn take(table: &impl Table, spot: Spot, key: u32, now: u64, total: u64, epoch_shift: u32) -> Flow {
+    let Spot { place, known } = spot;
     if !known {
         table.key(place).store(u64::from(key) << 32);
         table.arrival(place).store(0);
@@ -106,16 +114,15 @@ pub const fn epoch(now: u64, epoch_shift: u32) -> u64 {
     (now >> epoch_shift) & 0xffff_ffff
 }
 
-/// The flow's place, or else the place in its set whose flow has been silent longest; and which of the two.
 #[inline(always)]
-fn seek(table: &impl Table, key: u32) -> (u32, bool) {
+fn search(table: &impl Table, key: u32) -> (u32, bool) {
     let first = (key % SETS) * WAYS;
     let (mut best, mut earliest) = (first, u64::MAX);
     let mut way = 0;
     while way < WAYS {
         let place = first + way;
         if table.key(place).load() >> 32 == u64::from(key) {
-            return (table.forget(place), true);
+            return (place, true);
         }
         let arrival = table.arrival(place).load();
         if arrival < earliest {
@@ -123,7 +130,15 @@ fn seek(table: &impl Table, key: u32) -> (u32, bool) {
         }
         way += 1;
     }
-    (table.forget(best), false)
+    (best, false)
+}
+
+impl Spot {
+    /// The debt of the flow that was sought, 0 if it is not in the table.
+    #[inline(always)]
+    pub fn debt(&self, table: &impl Table, now: u64) -> u64 {
+        if self.known { table.arrival(self.place).load().saturating_sub(now) } else { 0 }
+    }
 }
 
 impl Flow {

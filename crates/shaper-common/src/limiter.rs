@@ -18,7 +18,9 @@
 //! T / 2^SMALL_SHARE_SHIFT)`, and since the bulk scheduled after it pays within the horizon, never more than
 //! `rate * (small_limit + (limit + reserve - pace) / 2^SMALL_SHARE_SHIFT)`. [`Limiter::small_bytes`] gives that number.
 //!
-//! **Fair shares.** When the debt is above `fair`, a flow must be within its own share (see [`flow`]).
+//! **Fair shares.** When the debt is above `fair`, a flow must be within its own share (see [`flow`]). Small packets outside
+//! of any order, such as name look-ups, pings and the first packets of connections, make no flow while they need no share:
+//! one flow of bulk beside them has the whole burst.
 //!
 //! **Marks.** When the debt is above `mark`, packets that say that they understand it are marked (RFC 3168) as well as
 //! let through: senders slow down before anything is dropped.
@@ -26,7 +28,7 @@
 use crate::{
     bucket::{Bucket, Refused, TICK_SHIFT, Word, charge, charge_at_most},
     dropper,
-    flow::{self, Flow, Table},
+    flow::{self, Flow, Spot, Table},
     wire::{Kind, Measure},
 };
 
@@ -121,13 +123,16 @@ impl Limiter {
         }
         let debt = state.total().load().saturating_sub(now);
         let busy = if self.fair < self.pace { self.fair } else { self.pace };
-        if debt > busy && self.goes_first(state, now, cost, kind, packet.flow) {
+        let first = debt > busy;
+        let spot = flow::seek(state, packet.flow);
+        if self.is_apart(state, now, cost, kind, spot, first) {
+            let deepest = if first { deepest } else { self.pace };
             return match self.charge(state, now, cost, deepest) {
-                (Ok(_), retries) => (Verdict::Pass { first: true, mark: false }, retries),
+                (Ok(_), retries) => (Verdict::Pass { first, mark: false }, retries),
                 (Err(cause), retries) => (Verdict::Drop(cause), retries),
             };
         }
-        let flow = flow::find(state, packet.flow, now, debt, self.epoch_shift);
+        let flow = flow::take(state, spot, packet.flow, now, debt, self.epoch_shift);
         let over = debt > self.fair && flow.debt > debt;
         if over && flow.debt > self.flow_limit {
             return (Verdict::Drop(Cause::Share), 0);
@@ -194,10 +199,18 @@ impl Limiter {
         state.forget(offered.into()) == 0
     }
 
-    /// Whether a packet may go before bulk: small, within the budget, and not out of its flow's order.
+    /// Whether a packet goes apart from the flows: it is small, and if it is to go `first`, before bulk, within the budget
+    /// and not out of its flow's order; else of no order, and of no flow that shares the rate.
     #[inline(always)]
-    fn goes_first(&self, state: &impl State, now: u64, cost: u64, kind: Kind, flow: u32) -> bool {
-        if !kind.is(Kind::SMALL) || (kind.is(Kind::IN_ORDER) && flow::debt(state, flow, now) > 0) {
+    fn is_apart(&self, state: &impl State, now: u64, cost: u64, kind: Kind, spot: Spot, first: bool) -> bool {
+        if !kind.is(Kind::SMALL) {
+            return false;
+        }
+        let in_order = kind.is(Kind::IN_ORDER);
+        if !first {
+            return !in_order && !spot.known;
+        }
+        if in_order && spot.debt(state, now) > 0 {
             return false;
         }
         charge(&state.small(), now, cost << SMALL_SHARE_SHIFT, self.small_limit).0.is_ok()

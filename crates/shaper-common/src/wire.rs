@@ -31,6 +31,8 @@ const MAX_EXTENSIONS: u32 = 4;
 const MAX_TAGS: u32 = 2;
 /// TCP's FIN flag.
 const FIN: u8 = 1;
+/// TCP's SYN flag.
+const SYN: u8 = 2;
 
 /// Read access to a packet, from the first header that the hook shows.
 pub trait Packet {
@@ -137,6 +139,8 @@ impl Kind {
     pub const SCHEDULABLE: u32 = 1 << 4;
     /// TCP: its sender may be told how fast to go.
     pub const TCP: u32 = 1 << 5;
+    /// The first packet of a TCP connection, in its direction.
+    pub const OPENING: u32 = 1 << 6;
 
     /// Whether the packet is all that `bits` say.
     #[inline(always)]
@@ -285,6 +289,9 @@ fn upper(packet: &(impl Packet + ?Sized), offset: u32, protocol: u8, end: u32) -
                 upper.kind = Kind::TCP;
                 upper.len = u32::from(tcp.byte(12) >> 4) * 4;
                 upper.ports = tcp.quad(0);
+                if tcp.byte(13) & SYN != 0 {
+                    upper.kind |= Kind::OPENING;
+                }
                 if tcp.byte(13) & FIN != 0 || offset + upper.len < end {
                     upper.kind |= Kind::IN_ORDER;
                 }

@@ -143,6 +143,7 @@ fn payload_keeps_its_order_and_acknowledgements_do_not() {
     let mut padded = tcp(0, ACK);
     padded.extend([0; 6]);
     assert!(!kind(&padded).is(Kind::IN_ORDER));
+    assert!(!kind(&tcp(0, ACK)).is(Kind::OPENING) && kind(&tcp(0, SYN | ACK)).is(Kind::OPENING));
     // A long packet keeps its order anyway.
     assert!(!kind(&tcp(1400, ACK)).is(Kind::IN_ORDER) && kind(&tcp(1400, ACK)).is(Kind::TCP));
 }

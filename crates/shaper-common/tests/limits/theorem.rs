@@ -230,6 +230,24 @@ fn flows_share_the_rate() {
     }
 }
 
+/// Name look-ups and pings are no flows that bulk must share its burst with.
+#[test]
+fn the_burst_is_not_shared_with_small_packets() {
+    let passed = |pings: u32| {
+        let (limiter, words) = (limiter(1_000_000, 12 * u64::from(FRAME), 1000, false), Words::default());
+        let goes =
+            |packet| matches!(limiter.decide(&&words, ticks(100 * SECOND), &packet).0, Verdict::Pass { .. });
+        (0..pings).for_each(|ping| assert!(goes(small(60, 2 + ping))));
+        (0..12).take_while(|_| goes(bulk(FRAME, 1))).count() as u32
+    };
+    let alone = passed(0);
+    assert!(alone >= 10, "{alone}");
+    for pings in [1, 3, 10, 50] {
+        // What they take is not there any more.
+        assert!(passed(pings) >= alone - (60 * pings).div_ceil(FRAME), "{} after {pings}", passed(pings));
+    }
+}
+
 /// What one flow leaves is the other's.
 #[test]
 fn an_idle_share_is_used() {
