@@ -114,6 +114,7 @@ pub const fn epoch(now: u64, epoch_shift: u32) -> u64 {
     (now >> epoch_shift) & 0xffff_ffff
 }
 
+/// The place that the flow has, or the one to take; and which of the two.
 #[inline(always)]
 fn search(table: &impl Table, key: u32) -> (u32, bool) {
     let first = (key % SETS) * WAYS;

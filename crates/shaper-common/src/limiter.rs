@@ -125,7 +125,7 @@ impl Limiter {
         let busy = if self.fair < self.pace { self.fair } else { self.pace };
         let first = debt > busy;
         let spot = flow::seek(state, packet.flow);
-        if self.is_apart(state, now, cost, kind, spot, first) {
+        if self.goes_apart(state, now, cost, kind, spot, first) {
             let deepest = if first { deepest } else { self.pace };
             return match self.charge(state, now, cost, deepest) {
                 (Ok(_), retries) => (Verdict::Pass { first, mark: false }, retries),
@@ -202,7 +202,15 @@ impl Limiter {
     /// Whether a packet goes apart from the flows: it is small, and if it is to go `first`, before bulk, within the budget
     /// and not out of its flow's order; else of no order, and of no flow that shares the rate.
     #[inline(always)]
-    fn is_apart(&self, state: &impl State, now: u64, cost: u64, kind: Kind, spot: Spot, first: bool) -> bool {
+    fn goes_apart(
+        &self,
+        state: &impl State,
+        now: u64,
+        cost: u64,
+        kind: Kind,
+        spot: Spot,
+        first: bool,
+    ) -> bool {
         if !kind.is(Kind::SMALL) {
             return false;
         }
