@@ -145,6 +145,12 @@ fn here(settings: &Settings, programs: &Programs, interrupt: &Interrupt) -> Resu
         settings.parts.retain(|part| *part != Part::Delay);
         not_here.push(why);
     }
+    settings.congestion.retain(|control| {
+        let lacking = session::probe_congestion(control);
+        let is_here = lacking.is_none();
+        not_here.extend(lacking);
+        is_here
+    });
     for NotHere { what, why } in &not_here {
         println!("   not here: {what}: {why}");
     }

@@ -1,8 +1,10 @@
 //! The measurements on the kernel that this program runs on, one batch after another.
 
+use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket, sockopt};
 
 use super::cell::{Cell, Finding, Outcome};
 use super::contender::Contender;
@@ -42,6 +44,20 @@ pub fn probe_delay() -> Option<NotHere> {
     let path = Path { family: Family::V4, ecn: false, delay: Duration::from_millis(1) };
     let error = Pair::create(path).err()?;
     Some(NotHere { what: Part::Delay.to_string(), why: format!("{error:#}") })
+}
+
+/// Whether the kernel has a congestion control; why not, if it lacks it. One that is a module is loaded by this, and not by
+/// several uploads that begin at once, of which some would be refused meanwhile.
+pub fn probe_congestion(control: &str) -> Option<NotHere> {
+    let set = || -> Result<()> {
+        let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+        Ok(setsockopt(&socket, sockopt::TcpCongestion, &OsString::from(control))?)
+    };
+    let error = set().err()?;
+    Some(NotHere {
+        what: control.to_owned(),
+        why: format!("this kernel has no such congestion control: {error:#}"),
+    })
 }
 
 /// Measures the batches. After a signal, gives what was measured until then.
