@@ -48,7 +48,7 @@ pub(crate) fn choose(
         }
     }
     let shape = plan(Mode::Shape)?;
-    match queue::make(interface, direction, queue::packets(shape.horizon_bytes())) {
+    match queue::make(interface, direction) {
         Ok(queue) => {
             let reason = if settings.mode == Mode::Auto { "the kernel has fq" } else { "asked for" };
             Ok((Mode::Shape, Some(queue), reason.to_owned(), shape))

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use shaper_common::units::{Burst, Rate, UnitError, duration};
 use tracing_subscriber::EnvFilter;
 
-use crate::spec::{Hook, Mode, OVERHEADS, Pacing, Settings, SpecError, Target};
+use crate::spec::{self, Hook, Mode, OVERHEADS, Pacing, Settings, SpecError, Target};
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -167,6 +167,12 @@ pub struct SettingsArgs {
     #[arg(long)]
     pub burst: Option<Burst>,
 
+    /// How long packets may wait in mode shape, at most 4s; those of TCP always for 20 frames, all others for two packets
+    ///
+    /// [default: 50ms]
+    #[arg(long, value_name = "TIME", value_parser = latency)]
+    pub latency: Option<Duration>,
+
     /// Bytes that the uplink adds to each frame (for instance 24 for preamble, FCS and gap); may be negative
     #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = overhead)]
     pub overhead: i32,
@@ -197,6 +203,7 @@ impl SettingsArgs {
             upload: self.rate,
             download: self.download,
             burst: self.burst,
+            latency: self.latency,
             overhead: self.overhead,
             reserve: self.small_packet_reserve,
             mode: self.mode,
@@ -240,6 +247,10 @@ pub struct Set {
     /// What may leave at once after a pause
     #[arg(long)]
     pub burst: Option<Burst>,
+
+    /// How long packets may wait in mode shape
+    #[arg(long, value_name = "TIME", value_parser = latency)]
+    pub latency: Option<Duration>,
 
     /// Bytes that the uplink adds to each frame
     #[arg(long, allow_negative_numbers = true, value_parser = overhead)]
@@ -388,6 +399,10 @@ fn interval(text: &str) -> Result<Duration, String> {
         return Err("an interval of less than 10ms would only cost time".into());
     }
     Ok(interval)
+}
+
+fn latency(text: &str) -> Result<Duration, String> {
+    spec::latency(text).map_err(|expected| format!("`{text}` is not {expected}"))
 }
 
 fn overhead(text: &str) -> Result<i32, String> {

@@ -150,7 +150,7 @@ impl Limit {
             Site::Interface(interface) => {
                 let mut program = kernel.program(self.record.direction)?;
                 let Attached { hook, own_qdisc, link } =
-                    hook::attach(&mut program, interface, self.record.direction, self.record.asked_hook)?;
+                    hook::attach(&mut program, interface, self.record.direction, self.record.asked.hook)?;
                 self.record.place = Place::Interface {
                     name: interface.name.clone(),
                     index: interface.index,
@@ -308,9 +308,9 @@ impl Limit {
 
     /// Whether senders are told how fast they may go, from now on. The lock is held.
     fn start_pacing(&self, kernel: &Kernel) -> bool {
-        let Record { mode, asked_pacing, direction, place, .. } = &self.record;
+        let Record { mode, asked, direction, place, .. } = &self.record;
         matches!(place, Place::Interface { .. })
-            && pacing::is_wanted(*asked_pacing, *mode, *direction)
+            && pacing::is_wanted(asked.pacing, *mode, *direction)
             && pacing::start(kernel)
     }
 }
@@ -330,15 +330,10 @@ fn record(wanted: Wanted<'_>, site: &Site, plan: &Plan, mode_reason: String, que
         place: site.place(settings.hook),
         rate_bit_s: rate.bits_per_second(),
         burst_bytes: plan.burst.bytes(),
-        asked_burst: settings.burst.map(Into::into),
-        overhead_bytes: settings.overhead,
-        reserve_ms: settings.reserve.as_millis().try_into().unwrap_or(u64::MAX),
-        asked_mode: settings.mode,
+        asked: settings.into(),
         mode: plan.mode,
         mode_reason,
-        asked_pacing: settings.pacing,
         paced: false,
-        asked_hook: settings.hook,
         queue,
         gso: None,
         owner: Owner::this(),

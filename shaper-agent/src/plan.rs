@@ -28,6 +28,9 @@ const POLICE_FRAMES: u64 = 12;
 /// A shaper's: what covers the lateness of timers.
 const SHAPE_BURST: Duration = Duration::from_millis(40);
 const SHAPE_FRAMES: u64 = 4;
+/// How long packets may wait in mode shape. What waits has its departure, so with half of the burst a change of the rate
+/// counts for all packets within 100 ms.
+const SHAPE_LATENCY: Duration = Duration::from_millis(50);
 
 /// The numbers of one direction's limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) frame: Size,
     /// The segments that a packet of the container's may hold; none if no cap is needed or possible.
     pub(crate) gso_segments: Option<u32>,
+    /// How long packets may wait; none if what may not go is dropped.
+    pub(crate) latency: Option<Duration>,
     /// What small packets may add to the bound.
     pub(crate) small: Size,
     pub(crate) limiter: Limiter,
@@ -81,6 +86,7 @@ impl Plan {
             None if capped => gso::UNLIMITED.div_ceil(frame.bytes()),
             None => 1,
         };
+        let latency = latency(settings, mode);
         let parameters = Parameters {
             rate,
             burst,
@@ -88,26 +94,29 @@ impl Plan {
             longest: Size::from_bytes(segments * frame.bytes()),
             reserve: settings.reserve,
             overhead: settings.overhead,
-            shape: mode == Mode::Shape,
+            latency,
         };
         let limiter = parameters.limiter()?;
         let small = Size::from_bytes(limiter.small_bytes(rate));
-        Ok(Self { mode, rate, burst, frame, gso_segments, small, limiter })
+        Ok(Self { mode, rate, burst, frame, gso_segments, latency, small, limiter })
     }
+}
 
-    /// Bytes that can wait.
-    pub(crate) fn horizon_bytes(&self) -> u64 {
-        self.limiter.horizon_bytes(self.rate)
-    }
+/// How long packets may wait in a mode, as asked for or by default; none where nothing waits.
+pub(crate) fn latency(settings: &Settings, mode: Mode) -> Option<Duration> {
+    (mode == Mode::Shape).then(|| settings.latency.unwrap_or(SHAPE_LATENCY))
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { mode, rate, burst, frame, gso_segments, small, limiter } = self;
-        let horizon = self.horizon_bytes();
-        match mode {
-            Mode::Shape => write!(f, "shape to {rate}: what must wait does so, up to {horizon}b of it")?,
-            Mode::Auto | Mode::Police => write!(f, "police to {rate}: what may not go is dropped")?,
+        let Self { mode: _, rate, burst, frame, gso_segments, latency, small, limiter } = self;
+        match latency {
+            Some(latency) => {
+                let horizon = limiter.horizon_bytes(*rate);
+                write!(f, "shape to {rate}: what must wait does so, for {latency:?} or two packets, ")?;
+                write!(f, "TCP's up to {horizon}b of it")?;
+            }
+            None => write!(f, "police to {rate}: what may not go is dropped")?,
         }
         write!(f, "; burst {burst}, full frame {frame}, overhead {}", limiter.overhead)?;
         write!(f, "; small packets first, which may add {small} to the bound")?;
@@ -129,6 +138,7 @@ mod tests {
             upload: Some(rate),
             download: None,
             burst: burst.map(|burst| burst.parse().unwrap()),
+            latency: None,
             overhead,
             reserve: DEFAULT_RESERVE,
             mode,

@@ -38,11 +38,9 @@ const IFB_PREFIX: &str = "sluice";
 const TCA_FQ_PLIMIT: u16 = 1;
 const TCA_FQ_FLOW_PLIMIT: u16 = 2;
 const TCA_FQ_RATE_ENABLE: u16 = 5;
-/// The bucket's horizon bounds the queue in time, and so in bytes; this bounds what small packets may make of that.
+/// The bucket's horizon bounds the queue in time, and so in bytes; this bounds what small packets may make of that at high
+/// rates.
 const MOST_PACKETS: u32 = 100_000;
-const LEAST_PACKETS: u32 = 1_000;
-/// Bytes of an average packet, to tell how many the horizon holds.
-const AVERAGE: u64 = 256;
 /// How often a queue that drains is looked at.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 
@@ -57,22 +55,17 @@ fn ifb_name(index: u32) -> String {
     format!("{IFB_PREFIX}{index}")
 }
 
-/// Packets that the queue may hold.
-pub(crate) fn packets(horizon_bytes: u64) -> u32 {
-    u32::try_from(horizon_bytes / AVERAGE).unwrap_or(MOST_PACKETS).clamp(LEAST_PACKETS, MOST_PACKETS)
-}
-
 /// Makes the queue of an interface.
 ///
 /// # Errors
 ///
 /// [`AgentError::Unsupported`] where the kernel has no `fq` or `ifb`, or the place is taken. Nothing is left then.
-pub(crate) fn make(interface: &Interface, direction: Direction, packets: u32) -> Result<Queue, AgentError> {
+pub(crate) fn make(interface: &Interface, direction: Direction) -> Result<Queue, AgentError> {
     release::can_shape(&release::running(), direction)?;
     TRIED.call_once(|| ());
     match direction {
-        Direction::Upload => make_ifb(interface, packets),
-        Direction::Download => make_root(interface, packets),
+        Direction::Upload => make_ifb(interface),
+        Direction::Download => make_root(interface),
     }
 }
 
@@ -97,22 +90,21 @@ pub(crate) fn look_again() {
 
 /// Makes an `ifb` with `fq` and removes it again, to see whether this kernel can.
 pub(crate) fn try_ifb() -> Result<(), AgentError> {
-    let Queue::Ifb { index, name } =
-        make_named(format!("{IFB_PREFIX}chk{}", std::process::id() % 10_000), LEAST_PACKETS)?
+    let Queue::Ifb { index, name } = make_named(format!("{IFB_PREFIX}chk{}", std::process::id() % 10_000))?
     else {
         return Ok(());
     };
     remove_link(index).map_err(|source| failed(&name, source))
 }
 
-fn make_ifb(interface: &Interface, packets: u32) -> Result<Queue, AgentError> {
+fn make_ifb(interface: &Interface) -> Result<Queue, AgentError> {
     match lack() {
         Some(kind) => Err(missing(kind)),
-        None => make_named(ifb_name(interface.index), packets),
+        None => make_named(ifb_name(interface.index)),
     }
 }
 
-fn make_named(name: String, packets: u32) -> Result<Queue, AgentError> {
+fn make_named(name: String) -> Result<Queue, AgentError> {
     // What a killed agent left in its own name, and no record knows of, is in the way.
     if let Ok(index) = if_nametoindex(name.as_str()) {
         remove_link(index).map_err(|source| failed(&name, source))?;
@@ -124,7 +116,7 @@ fn make_named(name: String, packets: u32) -> Result<Queue, AgentError> {
     order.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Ifb)]));
     netlink::create(RouteNetlinkMessage::NewLink(order)).map_err(|source| unsupported("ifb", &source))?;
     let index = if_nametoindex(name.as_str()).map_err(|errno| failed(&name, errno.into()))?;
-    match add_fq(index, packets) {
+    match add_fq(index) {
         Ok(()) => Ok(Queue::Ifb { name, index }),
         Err(source) => {
             remove_link(index).map_err(|source| failed(&name, source))?;
@@ -133,7 +125,7 @@ fn make_named(name: String, packets: u32) -> Result<Queue, AgentError> {
     }
 }
 
-fn make_root(interface: &Interface, packets: u32) -> Result<Queue, AgentError> {
+fn make_root(interface: &Interface) -> Result<Queue, AgentError> {
     if let Some(kind) = root_kind(interface.index).map_err(|source| failed(&interface.name, source))?
         && kind != "noqueue"
     {
@@ -143,7 +135,7 @@ fn make_root(interface: &Interface, packets: u32) -> Result<Queue, AgentError> {
             next: "remove that one, or use --mode police",
         });
     }
-    add_fq(interface.index, packets).map_err(|source| unsupported(KIND, &source))?;
+    add_fq(interface.index).map_err(|source| unsupported(KIND, &source))?;
     Ok(Queue::Root)
 }
 
@@ -218,10 +210,11 @@ fn qdisc(index: u32) -> TcMessage {
     message
 }
 
-fn add_fq(index: u32, packets: u32) -> io::Result<()> {
+fn add_fq(index: u32) -> io::Result<()> {
     let mut order = qdisc(index);
     order.attributes.push(TcAttribute::Kind(KIND.into()));
-    let options = [(TCA_FQ_PLIMIT, packets), (TCA_FQ_FLOW_PLIMIT, packets), (TCA_FQ_RATE_ENABLE, 0)];
+    let options =
+        [(TCA_FQ_PLIMIT, MOST_PACKETS), (TCA_FQ_FLOW_PLIMIT, MOST_PACKETS), (TCA_FQ_RATE_ENABLE, 0)];
     order.attributes.push(TcAttribute::Options(
         options
             .into_iter()

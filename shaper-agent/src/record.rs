@@ -10,6 +10,7 @@ use shaper_common::{
 
 use crate::{
     error::AgentError,
+    plan,
     spec::{Direction, Hook, Mode, Pacing, Settings},
 };
 
@@ -28,20 +29,14 @@ pub(crate) struct Record {
     /// How the traffic is limited.
     pub(crate) rate_bit_s: u64,
     pub(crate) burst_bytes: u64,
-    /// What the user asked for; none if the agent chose.
-    pub(crate) asked_burst: Option<AskedBurst>,
-    pub(crate) overhead_bytes: i32,
-    pub(crate) reserve_ms: u64,
     /// What the user asked for.
-    pub(crate) asked_mode: Mode,
+    pub(crate) asked: Asked,
     /// [`Mode::Shape`] or [`Mode::Police`].
     pub(crate) mode: Mode,
     /// Why this mode, if the agent chose it.
     pub(crate) mode_reason: String,
-    pub(crate) asked_pacing: Pacing,
     /// Whether senders are told how fast they may go.
     pub(crate) paced: bool,
-    pub(crate) asked_hook: Hook,
     /// What holds the packets that wait.
     pub(crate) queue: Option<Queue>,
     /// What became of the container's end.
@@ -50,6 +45,20 @@ pub(crate) struct Record {
     pub(crate) owner: Owner,
     /// When the limit was put in force.
     pub(crate) since_unix_ms: u64,
+}
+
+/// [`Settings`] as they were asked for, but for the rates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    /// None if the agent chose.
+    pub(crate) burst: Option<AskedBurst>,
+    /// None if the agent chose.
+    pub(crate) latency_ns: Option<u64>,
+    pub(crate) overhead_bytes: i32,
+    pub(crate) reserve_ms: u64,
+    pub(crate) mode: Mode,
+    pub(crate) pacing: Pacing,
+    pub(crate) hook: Hook,
 }
 
 /// A burst as the user asked for it.
@@ -129,19 +138,26 @@ impl Record {
             Direction::Upload => (rate, None),
             Direction::Download => (None, rate),
         };
+        let Asked { burst, latency_ns, overhead_bytes, reserve_ms, mode, pacing, hook } = self.asked;
         Settings {
             upload,
             download,
-            burst: self.asked_burst.map(|burst| match burst {
+            burst: burst.map(|burst| match burst {
                 AskedBurst::Bytes(bytes) => Burst::Bytes(Size::from_bytes(bytes)),
                 AskedBurst::Ns(ns) => Burst::Time(Duration::from_nanos(ns)),
             }),
-            overhead: self.overhead_bytes,
-            reserve: Duration::from_millis(self.reserve_ms),
-            mode: self.asked_mode,
-            pacing: self.asked_pacing,
-            hook: self.asked_hook,
+            latency: latency_ns.map(Duration::from_nanos),
+            overhead: overhead_bytes,
+            reserve: Duration::from_millis(reserve_ms),
+            mode,
+            pacing,
+            hook,
         }
+    }
+
+    /// How long packets may wait, in milliseconds; none if nothing does.
+    pub(crate) fn latency_ms(&self) -> Option<f64> {
+        plan::latency(&self.settings(), self.mode).map(|latency| latency.as_secs_f64() * 1e3)
     }
 
     /// The limit in words: `iface:veth1 upload`.
@@ -170,11 +186,21 @@ impl Record {
     }
 }
 
-impl From<Burst> for AskedBurst {
-    fn from(burst: Burst) -> Self {
-        match burst {
-            Burst::Bytes(size) => Self::Bytes(size.bytes()),
-            Burst::Time(time) => Self::Ns(time.as_nanos().try_into().unwrap_or(u64::MAX)),
+impl From<&Settings> for Asked {
+    fn from(settings: &Settings) -> Self {
+        let &Settings { upload: _, download: _, burst, latency, overhead, reserve, mode, pacing, hook } =
+            settings;
+        Self {
+            burst: burst.map(|burst| match burst {
+                Burst::Bytes(size) => AskedBurst::Bytes(size.bytes()),
+                Burst::Time(time) => AskedBurst::Ns(nanoseconds(time)),
+            }),
+            latency_ns: latency.map(nanoseconds),
+            overhead_bytes: overhead,
+            reserve_ms: reserve.as_millis().try_into().unwrap_or(u64::MAX),
+            mode,
+            pacing,
+            hook,
         }
     }
 }
@@ -190,6 +216,10 @@ impl Owner {
     pub(crate) fn lives(self) -> bool {
         started(self.pid) == Some(self.started)
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    time.as_nanos().try_into().unwrap_or(u64::MAX)
 }
 
 /// When a process started; none if it has ended, even if its parent has not taken note yet.
@@ -215,15 +245,18 @@ mod tests {
             place: Place::Interface { name: "veth1".into(), index: 7, hook: Hook::Tcx, own_qdisc: false },
             rate_bit_s: 64_000,
             burst_bytes: 3028,
-            asked_burst: Some(AskedBurst::Ns(250_000_000)),
-            overhead_bytes: -4,
-            reserve_ms: 1000,
-            asked_mode: Mode::Auto,
+            asked: Asked {
+                burst: Some(AskedBurst::Ns(250_000_000)),
+                latency_ns: None,
+                overhead_bytes: -4,
+                reserve_ms: 1000,
+                mode: Mode::Auto,
+                pacing: Pacing::Auto,
+                hook: Hook::Auto,
+            },
             mode: Mode::Police,
             mode_reason: "this kernel has no fq".into(),
-            asked_pacing: Pacing::Auto,
             paced: true,
-            asked_hook: Hook::Auto,
             queue: None,
             gso: Some(Gso { peer: 2, namespace: Some(0), before: 65_535, segments: 1 }),
             owner: Owner::this(),
@@ -237,7 +270,10 @@ mod tests {
         assert_eq!(Record::from_bytes(&record.to_bytes().unwrap()).unwrap(), Some(record.clone()));
         assert_eq!(Record::from_bytes(&[0; RECORD_BYTES]).unwrap(), None);
         assert!(Record::from_bytes(&[b'x'; RECORD_BYTES]).is_err());
-        assert_eq!(record.settings().burst, Some(Burst::Time(Duration::from_millis(250))));
+        let settings = record.settings();
+        assert_eq!(settings.burst, Some(Burst::Time(Duration::from_millis(250))));
+        assert_eq!(Asked::from(&settings), record.asked);
+        assert_eq!(record.latency_ms(), None);
         assert_eq!(record.key(3), Key { id: 7, hook: UPLOAD });
     }
 

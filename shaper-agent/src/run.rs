@@ -111,6 +111,7 @@ fn set(options: &Set, bpffs: &Path) -> Result<(), AgentError> {
         options.rate.is_some(),
         options.download.is_some(),
         options.burst.is_some(),
+        options.latency.is_some(),
         options.overhead.is_some(),
         options.small_packet_reserve.is_some(),
     ];
@@ -137,6 +138,7 @@ fn set(options: &Set, bpffs: &Path) -> Result<(), AgentError> {
             upload: options.rate.or(old.upload),
             download: options.download.or(old.download),
             burst: options.burst.or(old.burst),
+            latency: options.latency.or(old.latency),
             overhead: options.overhead.unwrap_or(old.overhead),
             reserve: options.small_packet_reserve.unwrap_or(old.reserve),
             ..old

@@ -4,7 +4,10 @@ use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use shaper_common::units::{Burst, Rate};
+use shaper_common::{
+    parameters::LONGEST_LATENCY,
+    units::{Burst, Rate, duration},
+};
 
 /// Whose traffic a limit is for. Prints and reads back as `iface:veth1`, `container:web`, `pid:17`, `netns:blue`,
 /// `cgroup:/sys/fs/cgroup/…`.
@@ -180,6 +183,8 @@ pub struct Settings {
     pub download: Option<Rate>,
     /// What may leave at once after a pause; by default a time at the rate.
     pub burst: Option<Burst>,
+    /// How long packets may wait in mode shape; by default what the mode takes.
+    pub latency: Option<Duration>,
     /// Bytes that the uplink adds to each frame; may be negative.
     pub overhead: i32,
     /// How much deeper into debt than bulk small packets may go.
@@ -207,6 +212,17 @@ impl Settings {
 pub const DEFAULT_RESERVE: Duration = Duration::from_secs(1);
 /// What [`Settings::overhead`] may be.
 pub const OVERHEADS: std::ops::RangeInclusive<i32> = -64..=256;
+/// What [`Settings::latency`] may be, in words that go with "is not".
+const LATENCIES: &str = "a time of at most 4s with its unit, such as `50ms`";
+
+/// Reads a [`Settings::latency`].
+///
+/// # Errors
+///
+/// No time, or longer than [`LONGEST_LATENCY`]: what would do, in words that go with "is not".
+pub fn latency(text: &str) -> Result<Duration, &'static str> {
+    duration(text).ok().filter(|latency| *latency <= LONGEST_LATENCY).ok_or(LATENCIES)
+}
 
 /// One limit that is wanted.
 #[derive(Debug, Clone, PartialEq)]

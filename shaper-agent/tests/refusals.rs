@@ -80,6 +80,8 @@ fn command_lines_that_cannot_be() {
         (&["--iface", "lo", "--rate", "64kbit", "--burst", "0"], 2, &["burst", "250ms"]),
         (&["--iface", "lo", "--rate", "64kbit", "--burst", "much"], 2, &["`much`", "250ms"]),
         (&["--iface", "lo", "--rate", "1kbit", "--burst", "2gb"], 2, &["hour"]),
+        (&["--iface", "lo", "--rate", "64kbit", "--latency", "50"], 2, &["`50`", "50ms"]),
+        (&["--iface", "lo", "--rate", "64kbit", "--latency", "1min"], 2, &["at most 4s"]),
         (&["--iface", "lo", "--rate", "64kbit", "--overhead", "lots"], 2, &["overhead"]),
         (&["--iface", "lo", "--rate", "64kbit", "--overhead", "99999"], 2, &["99999"]),
         (&["--iface", "lo", "--rate", "64kbit", "--small-packet-reserve", "1"], 2, &["500ms"]),

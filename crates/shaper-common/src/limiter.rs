@@ -22,6 +22,10 @@
 //! of any order, such as name look-ups, pings and the first packets of connections, make no flow while they need no share:
 //! one flow of bulk beside them has the whole burst.
 //!
+//! **Senders that do not slow down.** TCP keeps what waits short by itself, and must not lose packets of its first window. A
+//! flow of anything else that owes more than `unresponsive` is admitted only up to that debt: what it sends beyond the rate
+//! would otherwise fill the queue to its end, and keep it so.
+//!
 //! **Marks.** When the debt is above `mark`, packets that say that they understand it are marked (RFC 3168) as well as
 //! let through: senders slow down before anything is dropped.
 
@@ -52,6 +56,8 @@ pub struct Limiter {
     pub fair: u64,
     /// What a flow may owe at its share.
     pub flow_limit: u64,
+    /// What a flow that is not TCP's may owe at its share before it is held to this debt itself.
+    pub unresponsive: u64,
     /// The debt above which packets are marked.
     pub mark: u64,
     /// The debt above which the bucket is about to run dry (see [`dropper`]).
@@ -144,7 +150,15 @@ impl Limiter {
         // What the queue cannot hold is policed at the debt up to which packets go at once.
         let at_once = !kind.is(Kind::SCHEDULABLE) && self.pace < self.bucket.limit;
         let at_once = state.forget(at_once.into()) != 0;
-        let deepest = if at_once { self.pace } else { self.bucket.limit };
+        let unresponsive = !kind.is(Kind::TCP) && flow.debt > self.unresponsive;
+        let unresponsive = state.forget(unresponsive.into()) != 0;
+        let deepest = if at_once {
+            self.pace
+        } else if unresponsive {
+            self.unresponsive
+        } else {
+            self.bucket.limit
+        };
         let (charged, retries) = self.charge(state, now, cost, deepest);
         let debt = match charged {
             Ok(debt) => debt,

@@ -21,11 +21,11 @@ const TIMEOUT_FRAMES: u64 = 3;
 /// must be able to hold well more.
 const REOPEN: Duration = Duration::from_millis(300);
 
-/// A shaper's horizon: as long as this, and at least so many frames (the first window of a connection is ten), but never
-/// longer than `HORIZON_MOST`: `fq` itself drops what is ten seconds away.
-const HORIZON: Duration = Duration::from_millis(600);
-const HORIZON_FRAMES: u64 = 20;
-const HORIZON_MOST: Duration = Duration::from_secs(4);
+/// The longest that packets may wait: `fq` itself drops what is ten seconds away.
+pub const LONGEST_LATENCY: Duration = Duration::from_secs(4);
+/// What TCP's packets may wait for at least: the first window of a connection is ten frames, and may be dropped as little as
+/// that of a second one.
+const WINDOWS_FRAMES: u64 = 20;
 /// A packet that waits longer than this, or for more frames than `MARK_FRAMES`, is marked.
 const MARK: Duration = Duration::from_millis(100);
 const MARK_FRAMES: u64 = 6;
@@ -51,8 +51,9 @@ pub struct Parameters {
     pub reserve: Duration,
     /// Bytes that the uplink adds to each frame.
     pub overhead: i32,
-    /// Whether packets wait (shape) or are dropped (police).
-    pub shape: bool,
+    /// How long packets may wait (shape): at least for two of the longest, TCP's at least for the first windows of
+    /// connections, and no longer than [`LONGEST_LATENCY`]. None: what may not go is dropped (police).
+    pub latency: Option<Duration>,
 }
 
 /// Parameters that make no limiter.
@@ -94,7 +95,10 @@ impl Parameters {
         if self.reserve > LONGEST {
             return Err(ParameterError::Reserve(self.reserve));
         }
-        Ok(if self.shape { self.shaper(burst) } else { self.policer(burst) })
+        Ok(match self.latency {
+            Some(latency) => self.shaper(burst, latency),
+            None => self.policer(burst),
+        })
     }
 
     fn policer(&self, burst: u64) -> Limiter {
@@ -104,6 +108,7 @@ impl Parameters {
             pace: limit,
             fair: limit / 2,
             flow_limit: limit,
+            unresponsive: u64::MAX,
             mark: limit / 2,
             early: limit.saturating_sub(span(EARLY)),
             reopen: self.reopen(limit),
@@ -122,19 +127,19 @@ impl Parameters {
 
     /// Half of the burst is for the departures, half for the lateness of timers: packets that should have left one by
     /// one and leave together.
-    fn shaper(&self, burst: u64) -> Limiter {
-        let pace = (burst / 2).saturating_sub(self.time_of(self.longest.bytes()));
-        let frame = self.time_of(self.frame.bytes());
-        let horizon = span(HORIZON)
-            .max(HORIZON_FRAMES * frame)
-            .min(span(HORIZON_MOST))
-            .max(2 * self.time_of(self.longest.bytes()));
+    fn shaper(&self, burst: u64, latency: Duration) -> Limiter {
+        let (frame, longest) = (self.time_of(self.frame.bytes()), self.time_of(self.longest.bytes()));
+        let pace = (burst / 2).saturating_sub(longest);
+        let most = span(LONGEST_LATENCY);
+        let latency = span(latency).min(most);
+        let horizon = latency.max(WINDOWS_FRAMES * frame).min(most).max(2 * longest);
         let limit = pace + horizon;
         Limiter {
             bucket: self.bucket(limit, span(self.reserve) / 2),
             pace,
             fair: pace + horizon / 2,
             flow_limit: limit,
+            unresponsive: pace + latency.max(2 * longest),
             mark: pace + span(MARK).max(MARK_FRAMES * frame).min(horizon / 2),
             early: u64::MAX,
             reopen: u64::MAX,

@@ -264,8 +264,8 @@ fn possible(settings: &Settings) -> Result<(), ParameterError> {
     let frame = Size::from_bytes(1514);
     for rate in [settings.upload, settings.download].into_iter().flatten() {
         let burst = settings.burst.map_or(frame, |burst| burst.at(rate));
-        let &Settings { reserve, overhead, .. } = settings;
-        Parameters { rate, burst, frame, longest: frame, reserve, overhead, shape: false }.limiter()?;
+        let &Settings { reserve, overhead, latency, .. } = settings;
+        Parameters { rate, burst, frame, longest: frame, reserve, overhead, latency }.limiter()?;
     }
     Ok(())
 }

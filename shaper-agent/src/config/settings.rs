@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use shaper_common::units::{Burst, Rate, UnitError, duration};
 use toml::de::DeValue;
 
-use crate::spec::{DEFAULT_RESERVE, Hook, Mode, OVERHEADS, Pacing, Settings};
+use crate::spec::{DEFAULT_RESERVE, Hook, Mode, OVERHEADS, Pacing, Settings, latency};
 
 /// What a table says of a limit's [`Settings`].
 #[derive(Debug, Clone, Default)]
@@ -14,6 +14,7 @@ pub(super) struct Partial {
     rate: Option<Rate>,
     download: Option<Rate>,
     burst: Option<Burst>,
+    latency: Option<Duration>,
     overhead: Option<i32>,
     reserve: Option<Duration>,
     mode: Option<Mode>,
@@ -23,8 +24,17 @@ pub(super) struct Partial {
 
 impl Partial {
     /// The keys.
-    pub(super) const KEYS: [&str; 8] =
-        ["rate", "download", "burst", "overhead", "small-packet-reserve", "mode", "pacing", "attach"];
+    pub(super) const KEYS: [&str; 9] = [
+        "rate",
+        "download",
+        "burst",
+        "latency",
+        "overhead",
+        "small-packet-reserve",
+        "mode",
+        "pacing",
+        "attach",
+    ];
 
     /// Takes a setting; none if there is none of this name.
     ///
@@ -38,6 +48,9 @@ impl Partial {
             "burst" => text(value, "250ms")
                 .and_then(|text| text.parse().map_err(expected))
                 .map(|burst| self.burst = Some(burst)),
+            "latency" => text(value, "50ms")
+                .and_then(|text| latency(text).map_err(not))
+                .map(|time| self.latency = Some(time)),
             "overhead" => overhead(value).map(|bytes| self.overhead = Some(bytes)),
             "small-packet-reserve" => text(value, "1s")
                 .and_then(|text| duration(text).map_err(expected))
@@ -57,6 +70,7 @@ impl Partial {
             upload,
             download,
             burst: self.burst.or(defaults.burst),
+            latency: self.latency.or(defaults.latency),
             overhead: self.overhead.or(defaults.overhead).unwrap_or(0),
             reserve: self.reserve.or(defaults.reserve).unwrap_or(DEFAULT_RESERVE),
             mode: self.mode.or(defaults.mode).unwrap_or_default(),

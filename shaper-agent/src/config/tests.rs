@@ -25,6 +25,7 @@ fn everything_that_a_limit_can_say() {
         rate = "64kbit"
         download = "1mbit"
         burst = "250ms"
+        latency = "600ms"
         overhead = -8
         small-packet-reserve = "2s"
         mode = "police"
@@ -35,6 +36,7 @@ fn everything_that_a_limit_can_say() {
         upload: rate("64kbit"),
         download: rate("1mbit"),
         burst: Some(Burst::Time(Duration::from_millis(250))),
+        latency: Some(Duration::from_millis(600)),
         overhead: -8,
         reserve: Duration::from_secs(2),
         mode: Mode::Police,
@@ -51,6 +53,7 @@ fn what_is_left_out_is_as_on_the_command_line() {
         upload: None,
         download: rate("1mbit"),
         burst: None,
+        latency: None,
         overhead: 0,
         reserve: DEFAULT_RESERVE,
         mode: Mode::Auto,

@@ -75,12 +75,7 @@ impl Limit {
         let plan = Plan::new(settings, rate, self.record.direction, interface, self.record.mode)?;
         self.record.rate_bit_s = rate.bits_per_second();
         self.record.burst_bytes = plan.burst.bytes();
-        self.record.asked_burst = settings.burst.map(Into::into);
-        self.record.overhead_bytes = settings.overhead;
-        self.record.reserve_ms = settings.reserve.as_millis().try_into().unwrap_or(u64::MAX);
-        self.record.asked_mode = settings.mode;
-        self.record.asked_pacing = settings.pacing;
-        self.record.asked_hook = settings.hook;
+        self.record.asked = settings.into();
         self.record.paced = self.start_pacing(kernel);
         // Shorter packets before the lower rate, longer ones after the higher.
         let key = self.record.key(self.slot);

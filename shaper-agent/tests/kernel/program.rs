@@ -51,7 +51,7 @@ impl Program {
                 longest: bytes(1514),
                 reserve: Duration::from_secs(1),
                 overhead,
-                shape: false,
+                latency: None,
             };
             let config = Config { limiter: parameters.limiter().unwrap(), slot: SLOT, queue: 0, paced: 0 };
             let mut limits: HashMap<_, pod::Key, pod::Config> =

@@ -76,14 +76,14 @@ fn a_flood_from_several_threads_keeps_the_bound() {
     }
 }
 
-/// What has its departure keeps it, so a lower rate is in force when the queue has gone that was there before, 600 ms and a
-/// burst at most; and a higher one begins no sooner. Without fq the agent polices by itself, and nothing waits.
+/// What has its departure keeps it, so a lower rate is in force when the queue has gone that was there before, 50 ms
+/// at most; and a higher one begins no sooner. Without fq the agent polices by itself, and nothing waits.
 #[test]
 fn a_flood_from_several_threads_keeps_the_bound_in_the_queue() {
     if !can_run() {
         return;
     }
-    let queue = if can_shape(&Container::new()) { Duration::from_millis(700) } else { Duration::ZERO };
+    let queue = if can_shape(&Container::new()) { Duration::from_millis(60) } else { Duration::ZERO };
     flood_while_the_rate_changes("auto", queue);
 }
 

@@ -7,3 +7,4 @@ mod dropper;
 mod pacing;
 mod support;
 mod theorem;
+mod waiting;

@@ -22,7 +22,7 @@ fn bucket(bits_per_second: u64, burst_ms: u64) -> Bucket {
         longest: frame,
         reserve: Duration::from_secs(1),
         overhead: 0,
-        shape: false,
+        latency: None,
     };
     parameters.limiter().unwrap().bucket
 }

@@ -98,7 +98,7 @@ pub(crate) fn parameters(rate: u64, burst: u64, reserve_ms: u64, shape: bool) ->
         longest: Size::from_bytes(FRAME.into()),
         reserve: Duration::from_millis(reserve_ms),
         overhead: 0,
-        shape,
+        latency: shape.then_some(Duration::from_millis(50)),
     }
 }
 

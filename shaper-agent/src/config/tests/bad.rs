@@ -5,6 +5,7 @@ use crate::config::Config;
 const NO_RATE: &str = "is not a rate from 1kbit to 100gbit; write it as tc does: `64kbit`, `1mbit`, `8kbps` (kilobytes a second)";
 const NO_BURST: &str = "is not a burst; give bytes (`3028b`, `32kb`) or a time at the rate (`250ms`)";
 const NO_TIME: &str = "is not a time with its unit, such as `500ms`, `60s` or `2m`";
+const NO_LATENCY: &str = "is not a time of at most 4s with its unit, such as `50ms`";
 const NO_IFACE: &str = "will not do; give the name of a network interface: at most 15 characters, no `/`, no white space, not `.` or `..`";
 const NO_CONTAINER: &str = "will not do; give a container's name or id: letters, digits, `_`, `.`, `-`, `/`";
 const NO_NETNS: &str =
@@ -13,10 +14,10 @@ const NO_CGROUP: &str = "will not do; give the absolute path of a cgroup's direc
 const NO_PID: &str = "will not do; give the number of a process";
 const NO_LIMIT: &str = "there is no [[limit]]; write one, or `limit = []` if nothing is to be limited";
 const FILE_KEYS: &str = "is not known here; a file has [defaults] and [[limit]]";
-const LIMIT_KEYS: &str = "is not known here; a limit has iface, pid, netns, container, cgroup, rate, download, burst, overhead, \
-                          small-packet-reserve, mode, pacing, attach";
-const SETTINGS: &str =
-    "is no setting; there are rate, download, burst, overhead, small-packet-reserve, mode, pacing, attach";
+const LIMIT_KEYS: &str = "is not known here; a limit has iface, pid, netns, container, cgroup, rate, download, burst, \
+                          latency, overhead, small-packet-reserve, mode, pacing, attach";
+const SETTINGS: &str = "is no setting; there are rate, download, burst, latency, overhead, small-packet-reserve, mode, \
+                        pacing, attach";
 const NO_TARGET: &str =
     "this limit has no target; say whose traffic it is for with one of iface, pid, netns, container, cgroup";
 const QUOTES: &str = "is no value; a text stands in quotes, as in rate = \"64kbit\"";
@@ -204,6 +205,9 @@ fn settings_that_cannot_be() {
             "-9999999999999999999999",
             "is out of range; an overhead is from -64 to 256 bytes".to_owned(),
         ),
+        ("latency", "1", no_text("50ms")),
+        ("latency", "\"1\"", NO_LATENCY.to_owned()),
+        ("latency", "\"5s\"", NO_LATENCY.to_owned()),
         ("small-packet-reserve", "1", no_text("1s")),
         ("small-packet-reserve", "\"1\"", NO_TIME.to_owned()),
         ("mode", "\"drop\"", "is not one of \"auto\", \"shape\", \"police\"".to_owned()),

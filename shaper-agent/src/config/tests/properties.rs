@@ -42,13 +42,24 @@ fn specs() -> impl Strategy<Value = Spec> {
     let hooks = prop_oneof![Just(Hook::Auto), Just(Hook::Tcx), Just(Hook::Clsact)];
     let pacings = prop_oneof![Just(Pacing::Auto), Just(Pacing::Off)];
     let words = (modes, pacings, hooks);
-    (targets(), rates, proptest::option::of(bursts()), OVERHEADS, 0..100_000_u64, words).prop_map(
-        |(target, (upload, download), burst, overhead, reserve, (mode, pacing, hook))| {
-            let reserve = Duration::from_millis(reserve);
-            let settings = Settings { upload, download, burst, overhead, reserve, mode, pacing, hook };
-            Spec { target, settings }
-        },
+    (
+        targets(),
+        rates,
+        proptest::option::of(bursts()),
+        proptest::option::of(0..=4000_u64),
+        OVERHEADS,
+        0..100_000_u64,
+        words,
     )
+        .prop_map(
+            |(target, (upload, download), burst, latency, overhead, reserve, (mode, pacing, hook))| {
+                let reserve = Duration::from_millis(reserve);
+                let latency = latency.map(Duration::from_millis);
+                let settings =
+                    Settings { upload, download, burst, latency, overhead, reserve, mode, pacing, hook };
+                Spec { target, settings }
+            },
+        )
 }
 
 /// A limit as a table, with every setting spelled out.
@@ -63,6 +74,7 @@ fn written(Spec { target, settings }: &Spec) -> String {
         Burst::Bytes(size) => format!("burst = \"{size}\"\n"),
         Burst::Time(time) => format!("burst = \"{}ms\"\n", time.as_millis()),
     }));
+    text.extend(settings.latency.map(|time| format!("latency = \"{}ms\"\n", time.as_millis())));
     let Settings { overhead, reserve, mode, pacing, hook, .. } = settings;
     text += &format!("overhead = {overhead}\nsmall-packet-reserve = \"{}ms\"\n", reserve.as_millis());
     let words = format!("mode = \"{mode:?}\"\npacing = \"{pacing:?}\"\nattach = \"{hook:?}\"\n");

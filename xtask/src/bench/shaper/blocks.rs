@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::cell::{Finding, Outcome};
+use super::change::Change;
 use super::contender::Contender;
 use super::part::Part;
 use super::ratios;
@@ -160,18 +161,19 @@ fn fair(view: View<'_>) -> Table {
 /// What a limit costs and how soon it follows.
 fn costs(view: View<'_>) -> Table {
     let heads = vec![
-        ["set, ms", "change, ms", "change, ms", "ns/packet", "ns/packet", "CPU s/GB"]
+        ["set, ms", "change, ms", "change, ms", "change, ms", "ns/packet", "ns/packet", "CPU s/GB"]
             .map(str::to_owned)
             .to_vec(),
-        ["", "down", "up", "passing", "exceeding", "at 1gbit"].map(str::to_owned).to_vec(),
+        ["", "order", "down", "up", "passing", "exceeding", "at 1gbit"].map(str::to_owned).to_vec(),
     ];
     let mut table =
         Table::new("time to set, until a change bites, of the kernel program, of the machine", heads);
     for row in view.rows() {
         let values = [
             set_ms(view, row),
-            change(view, row).and_then(|change| change.0),
-            change(view, row).and_then(|change| change.1),
+            change(view, row).map(|change| change.order_ms),
+            change(view, row).and_then(|change| change.down_ms),
+            change(view, row).and_then(|change| change.up_ms),
             program(view, row).map(|program| program.0),
             program(view, row).map(|program| program.1),
             cpu(view, row),
@@ -186,10 +188,10 @@ pub(super) fn set_ms(view: View<'_>, row: Row) -> Option<f64> {
     view.median(row, Part::Rate, |traffic| traffic.attach_ms)
 }
 
-/// Milliseconds until a change down and up bites.
-pub(super) fn change(view: View<'_>, row: Row) -> Option<(Option<f64>, Option<f64>)> {
+/// How soon a change of the rate bites.
+fn change(view: View<'_>, row: Row) -> Option<Change> {
     view.of(row, Part::Change).find_map(|outcome| match &outcome.finding {
-        Finding::Change(change) => Some((change.down_ms, change.up_ms)),
+        Finding::Change(change) => Some(*change),
         _ => None,
     })
 }
