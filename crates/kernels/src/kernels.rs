@@ -1,7 +1,7 @@
 //! The loops of one instruction set.
 
 use crate::instruction_set::InstructionSet;
-use crate::loops::{Attention, Direct, MaxPool, Outputs, Product};
+use crate::loops::{Attention, Direct, MaxPool, Outputs, Product, Taps};
 use crate::storage::Storage;
 use crate::table;
 
@@ -49,7 +49,7 @@ pub struct Kernels {
     /// The same where inputs and weights are halves.
     pub product_halves: unsafe fn(usize, usize, &Product),
     /// Transforms for tiles of 2, 3 and 4 outputs an axis.
-    pub transforms: [Transforms; 3],
+    pub transforms: [Transforms; 4],
     /// A row of maxima of numbers.
     pub max_pool: unsafe fn(&MaxPool),
     /// The same of halves.
@@ -76,6 +76,8 @@ pub struct Products {
 /// The transforms of one size of tile.
 #[derive(Debug, Clone, Copy)]
 pub struct Transforms {
+    /// Weights at a row of points, the number of which comes first.
+    pub taps: unsafe fn(usize, &Taps),
     /// Input, the distance of its rows, output, the distance of the points.
     pub inputs: unsafe fn(*const f32, usize, *mut f32, usize),
     /// The same where both are halves.

@@ -19,7 +19,9 @@ mod table;
 pub use instruction_set::{InstructionSet, UnknownInstructionSet};
 pub use kernels::{Kernels, Products, Step, Transforms};
 pub use layer::{Activation, Residual, Window};
-pub use loops::{Attention, Direct, Epilogue, MaxPool, Outputs, Product, Tile, Tile2, Tile3, Tile4, weights};
+pub use loops::{
+    Attention, Direct, Epilogue, MaxPool, Outputs, Product, Taps, Tile, Tile2, Tile3, Tile4, Tile6, weights,
+};
 pub use simd::{MOST_BYTES, pair};
 pub use storage::{Quantization, Storage};
 

@@ -3,7 +3,7 @@
 
 use crate::instruction_set::InstructionSet;
 use crate::kernels::{Kernels, Products, Step, Transforms};
-use crate::loops::{Attention, Direct, MaxPool, Outputs, Product, Tile, Tile2, Tile3, Tile4};
+use crate::loops::{Attention, Direct, MaxPool, Outputs, Product, Taps, Tile, Tile2, Tile3, Tile4, Tile6};
 use crate::loops::{attention, direct, peak, pool, product, winograd};
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
@@ -125,8 +125,15 @@ macro_rules! numbers {
                 unsafe { winograd::outputs::<$simd, T>(a) }
             }
 
+            $(#[$feature])?
+            unsafe fn taps<T: Tile>(row: usize, a: &Taps) {
+                // SAFETY: the caller's.
+                unsafe { winograd::taps::<$simd, T>(row, a) }
+            }
+
             pub(super) const fn transforms<T: Tile>() -> Transforms {
                 Transforms {
+                    taps: taps::<T>,
                     inputs: inputs::<T>,
                     inputs_halves: inputs_halves::<T>,
                     inputs_bytes: inputs_bytes::<T>,
@@ -245,6 +252,7 @@ macro_rules! kernels {
                 $numbers::transforms::<Tile2>(),
                 $numbers::transforms::<Tile3>(),
                 $numbers::transforms::<Tile4>(),
+                $numbers::transforms::<Tile6>(),
             ],
             max_pool: $numbers::max_pool,
             max_pool_halves: $numbers::max_pool_halves,

@@ -255,7 +255,7 @@ proptest! {
     #[test]
     fn a_single_convolution_of_any_size(
         seed in any::<u64>(),
-        (in_channels, out_channels) in (1..70usize, 1..70usize),
+        (in_channels, out_channels) in (1..150usize, 1..70usize),
         (kernel, stride) in (prop::sample::select(vec![1, 3, 5, 7]), 1..=2usize),
         size in (1..40usize, 1..40usize),
         threads in 1..=3usize,

@@ -15,4 +15,4 @@ pub use direct::Direct;
 pub use epilogue::Epilogue;
 pub use pool::MaxPool;
 pub use product::Product;
-pub use winograd::{Outputs, Tile, Tile2, Tile3, Tile4, weights};
+pub use winograd::{Outputs, Taps, Tile, Tile2, Tile3, Tile4, Tile6, weights};

@@ -10,12 +10,16 @@ use crate::simd::{Dot, Simd, prefetch_weights};
 pub struct Product {
     /// The first tile's channels.
     pub input: *const f32,
-    /// Values of the channels, of which each is one or two; also the distance from a tile to the next.
+    /// From a tile to the next.
+    pub tile: usize,
+    /// Values of the channels, of which each is one or two.
     pub channels: usize,
     /// For each value of the channels the vectors of output channels.
     pub weights: *const f32,
     /// For each tile the vectors of output channels.
     pub output: *mut f32,
+    /// Whether the products are added to what is there.
+    pub adds: bool,
 }
 
 macro_rules! product {
@@ -31,7 +35,7 @@ macro_rules! product {
             unsafe {
                 let mut first = [D::zero(); $tiles];
                 let mut second = [D::zero(); $tiles];
-                let tiles = [$( a.input.add($t * a.channels) ),*];
+                let tiles = [$( a.input.add($t * a.tile) ),*];
                 let mut weights = a.weights;
                 for channel in 0..a.channels {
                     if channel.is_multiple_of(LINE) {
@@ -54,12 +58,14 @@ macro_rules! product {
                     }
                     weights = weights.add(VECTORS * D::F::LANES);
                 }
-                let (bias, scales) = (D::F::splat(0.0), std::ptr::null());
+                let scales = std::ptr::null();
+                let before = |at: *const f32| if a.adds { D::F::load(at) } else { D::F::splat(0.0) };
                 $(
                     let output = a.output.add($t * VECTORS * D::F::LANES);
-                    D::F::store(output, D::finish(first[$t], scales, bias));
+                    D::F::store(output, D::finish(first[$t], scales, before(output)));
                     if VECTORS == 2 {
-                        D::F::store(output.add(D::F::LANES), D::finish(second[$t], scales, bias));
+                        let output = output.add(D::F::LANES);
+                        D::F::store(output, D::finish(second[$t], scales, before(output)));
                     }
                 )*
             }

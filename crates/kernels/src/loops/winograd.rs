@@ -1,15 +1,59 @@
 //! The transforms of Winograd's convolution F(m x m, 3 x 3) (Lavin and Gray, "Fast algorithms for convolutional neural
 //! networks", 2016): `m * m` outputs of a 3x3 convolution from `(m + 2) * (m + 2)` products.
 //!
-//! The one-dimensional transforms are those of Toom and Cook: evaluation at 0, 1, -1, and, as `m` grows, 2 and -2, and at
-//! infinity. They are applied to the columns of a tile and then to its rows.
+//! The one-dimensional transforms are those of Toom and Cook: evaluation at 0, 1, -1, and, as `m` grows, 2, -2, 1/2 and -1/2,
+//! and at infinity. They are applied to the columns of a tile and then to its rows.
 #![expect(unsafe_code, reason = "vector instructions on pointers into the arena")]
 
 use super::epilogue::Epilogue;
 use crate::simd::{Simd, Stored};
 
 /// Rows and columns of the largest tile.
-const MOST: usize = 6;
+const MOST: usize = 8;
+
+/// What weights are while they are brought to the points: a number, or a vector of them.
+pub trait Linear: Copy {
+    /// `self * factor`.
+    fn times(self, factor: f64) -> Self;
+    /// `self + factor * other`.
+    fn plus(self, factor: f64, other: Self) -> Self;
+}
+
+impl Linear for f64 {
+    fn times(self, factor: f64) -> Self {
+        self * factor
+    }
+
+    fn plus(self, factor: f64, other: Self) -> Self {
+        self + factor * other
+    }
+}
+
+/// A vector on a processor that has the instruction set of `S`.
+struct Lanes<S: Simd>(S::V);
+
+impl<S: Simd> Copy for Lanes<S> {}
+
+impl<S: Simd> Clone for Lanes<S> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: Simd> Linear for Lanes<S> {
+    #[inline(always)]
+    fn times(self, factor: f64) -> Self {
+        // SAFETY: whoever made `self` knows that the processor has the instruction set.
+        Self(unsafe { S::mul(self.0, S::splat(factor as f32)) })
+    }
+
+    #[inline(always)]
+    fn plus(self, factor: f64, other: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { S::mul_add(S::splat(factor as f32), other.0, self.0) })
+    }
+}
 
 /// A size of tile.
 pub trait Tile {
@@ -18,8 +62,8 @@ pub trait Tile {
     /// Points of an axis: `OUTPUTS + 2`.
     const POINTS: usize;
 
-    /// An axis of weights at the points.
-    fn weights(taps: [f64; 3]) -> [f64; MOST];
+    /// An axis of weights at the points; what lies behind these is never read.
+    fn weights<N: Linear>(taps: [N; 3]) -> [N; MOST];
 
     /// An axis of inputs, of which there are as many as points, at the points.
     ///
@@ -42,13 +86,17 @@ pub struct Tile2;
 pub struct Tile3;
 /// F(4 x 4, 3 x 3).
 pub struct Tile4;
+/// F(6 x 6, 3 x 3).
+pub struct Tile6;
 
 impl Tile for Tile2 {
     const OUTPUTS: usize = 2;
     const POINTS: usize = 4;
 
-    fn weights([a, b, c]: [f64; 3]) -> [f64; MOST] {
-        [a, (a + b + c) / 2.0, (a - b + c) / 2.0, c, 0.0, 0.0]
+    #[inline(always)]
+    fn weights<N: Linear>([a, b, c]: [N; 3]) -> [N; MOST] {
+        let sum = a.plus(1.0, c);
+        [a, sum.plus(1.0, b).times(0.5), sum.plus(-1.0, b).times(0.5), c, c, c, c, c]
     }
 
     #[inline(always)]
@@ -56,7 +104,16 @@ impl Tile for Tile2 {
         // SAFETY: the caller's.
         unsafe {
             let zero = S::splat(0.0);
-            [S::sub(d[0], d[2]), S::add(d[1], d[2]), S::sub(d[2], d[1]), S::sub(d[3], d[1]), zero, zero]
+            [
+                S::sub(d[0], d[2]),
+                S::add(d[1], d[2]),
+                S::sub(d[2], d[1]),
+                S::sub(d[3], d[1]),
+                zero,
+                zero,
+                zero,
+                zero,
+            ]
         }
     }
 
@@ -66,7 +123,7 @@ impl Tile for Tile2 {
         unsafe {
             let zero = S::splat(0.0);
             let (sum, difference) = (S::add(m[1], m[2]), S::sub(m[1], m[2]));
-            [S::add(m[0], sum), S::add(difference, m[3]), zero, zero, zero, zero]
+            [S::add(m[0], sum), S::add(difference, m[3]), zero, zero, zero, zero, zero, zero]
         }
     }
 }
@@ -75,15 +132,26 @@ impl Tile for Tile3 {
     const OUTPUTS: usize = 3;
     const POINTS: usize = 5;
 
-    fn weights([a, b, c]: [f64; 3]) -> [f64; MOST] {
-        [a / 2.0, -(a + b + c) / 2.0, -(a - b + c) / 6.0, (a + 2.0 * b + 4.0 * c) / 6.0, c, 0.0]
+    #[inline(always)]
+    fn weights<N: Linear>([a, b, c]: [N; 3]) -> [N; MOST] {
+        let sum = a.plus(1.0, c);
+        [
+            a.times(0.5),
+            sum.plus(1.0, b).times(-0.5),
+            sum.plus(-1.0, b).times(-1.0 / 6.0),
+            a.plus(2.0, b).plus(4.0, c).times(1.0 / 6.0),
+            c,
+            c,
+            c,
+            c,
+        ]
     }
 
     #[inline(always)]
     unsafe fn inputs<S: Simd>(d: [S::V; MOST]) -> [S::V; MOST] {
         // SAFETY: the caller's.
         unsafe {
-            let (two, three) = (S::splat(2.0), S::splat(3.0));
+            let (two, three, zero) = (S::splat(2.0), S::splat(3.0), S::splat(0.0));
             // d3 - d1 and d3 - d2 stand in several rows.
             let odd = S::sub(d[3], d[1]);
             let step = S::sub(d[3], d[2]);
@@ -93,7 +161,9 @@ impl Tile for Tile3 {
                 S::mul_add(two, d[1], S::neg_mul_add(three, d[2], d[3])),
                 odd,
                 S::neg_mul_add(two, odd, S::sub(d[4], d[2])),
-                S::splat(0.0),
+                zero,
+                zero,
+                zero,
             ]
         }
     }
@@ -111,6 +181,8 @@ impl Tile for Tile3 {
                 zero,
                 zero,
                 zero,
+                zero,
+                zero,
             ]
         }
     }
@@ -120,13 +192,17 @@ impl Tile for Tile4 {
     const OUTPUTS: usize = 4;
     const POINTS: usize = 6;
 
-    fn weights([a, b, c]: [f64; 3]) -> [f64; MOST] {
+    #[inline(always)]
+    fn weights<N: Linear>([a, b, c]: [N; 3]) -> [N; MOST] {
+        let (sum, sum2) = (a.plus(1.0, c), a.plus(4.0, c));
         [
-            a / 4.0,
-            -(a + b + c) / 6.0,
-            -(a - b + c) / 6.0,
-            (a + 2.0 * b + 4.0 * c) / 24.0,
-            (a - 2.0 * b + 4.0 * c) / 24.0,
+            a.times(0.25),
+            sum.plus(1.0, b).times(-1.0 / 6.0),
+            sum.plus(-1.0, b).times(-1.0 / 6.0),
+            sum2.plus(2.0, b).times(1.0 / 24.0),
+            sum2.plus(-2.0, b).times(1.0 / 24.0),
+            c,
+            c,
             c,
         ]
     }
@@ -135,7 +211,7 @@ impl Tile for Tile4 {
     unsafe fn inputs<S: Simd>(d: [S::V; MOST]) -> [S::V; MOST] {
         // SAFETY: the caller's.
         unsafe {
-            let (two, four, five) = (S::splat(2.0), S::splat(4.0), S::splat(5.0));
+            let (two, four, five, zero) = (S::splat(2.0), S::splat(4.0), S::splat(5.0), S::splat(0.0));
             let even = S::neg_mul_add(four, d[2], d[4]);
             let odd = S::neg_mul_add(four, d[1], d[3]);
             let (even2, odd2) = (S::sub(d[4], d[2]), S::sub(d[3], d[1]));
@@ -146,6 +222,8 @@ impl Tile for Tile4 {
                 S::mul_add(two, odd2, even2),
                 S::neg_mul_add(two, odd2, even2),
                 S::mul_add(four, d[1], S::neg_mul_add(five, d[3], d[5])),
+                zero,
+                zero,
             ]
         }
     }
@@ -162,6 +240,84 @@ impl Tile for Tile4 {
                 S::mul_add(S::splat(2.0), difference2, difference),
                 S::mul_add(S::splat(4.0), sum2, sum),
                 S::add(m[5], S::mul_add(S::splat(8.0), difference2, difference)),
+                zero,
+                zero,
+                zero,
+                zero,
+            ]
+        }
+    }
+}
+
+impl Tile for Tile6 {
+    const OUTPUTS: usize = 6;
+    const POINTS: usize = 8;
+
+    #[inline(always)]
+    fn weights<N: Linear>([a, b, c]: [N; 3]) -> [N; MOST] {
+        let (sum, sum2, sum_half) = (a.plus(1.0, c), a.plus(4.0, c), c.plus(4.0, a));
+        [
+            a,
+            sum.plus(1.0, b).times(-2.0 / 9.0),
+            sum.plus(-1.0, b).times(-2.0 / 9.0),
+            sum2.plus(2.0, b).times(1.0 / 90.0),
+            sum2.plus(-2.0, b).times(1.0 / 90.0),
+            sum_half.plus(2.0, b).times(8.0 / 45.0),
+            sum_half.plus(-2.0, b).times(8.0 / 45.0),
+            c,
+        ]
+    }
+
+    #[inline(always)]
+    unsafe fn inputs<S: Simd>(d: [S::V; MOST]) -> [S::V; MOST] {
+        // SAFETY: the caller's.
+        unsafe {
+            let (half, two, four, five) = (S::splat(0.5), S::splat(2.0), S::splat(4.0), S::splat(5.0));
+            let (quarter, five_quarters, five_halves) = (S::splat(0.25), S::splat(1.25), S::splat(2.5));
+            let (seventeen, twenty_one) = (S::splat(4.25), S::splat(5.25));
+            // The even and the odd powers at 1, at 2 and at 1/2.
+            let even = S::neg_mul_add(seventeen, d[4], S::add(d[2], d[6]));
+            let odd = S::neg_mul_add(seventeen, d[3], S::add(d[1], d[5]));
+            let even2 = S::mul_add(quarter, d[2], S::neg_mul_add(five_quarters, d[4], d[6]));
+            let odd2 = S::mul_add(two, d[5], S::neg_mul_add(five_halves, d[3], S::mul(half, d[1])));
+            let even_half = S::mul_add(four, d[2], S::neg_mul_add(five, d[4], d[6]));
+            let odd_half = S::mul_add(half, d[5], S::neg_mul_add(five_halves, d[3], S::mul(two, d[1])));
+            [
+                S::mul_add(twenty_one, S::sub(d[4], d[2]), S::sub(d[0], d[6])),
+                S::add(even, odd),
+                S::sub(even, odd),
+                S::add(even2, odd2),
+                S::sub(even2, odd2),
+                S::add(even_half, odd_half),
+                S::sub(even_half, odd_half),
+                S::mul_add(twenty_one, S::sub(d[3], d[5]), S::sub(d[7], d[1])),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn outputs<S: Simd>(m: [S::V; MOST]) -> [S::V; MOST] {
+        // SAFETY: the caller's.
+        unsafe {
+            let zero = S::splat(0.0);
+            let (sum, difference) = (S::add(m[1], m[2]), S::sub(m[1], m[2]));
+            let (sum2, difference2) = (S::add(m[3], m[4]), S::sub(m[3], m[4]));
+            let (sum_half, difference_half) = (S::add(m[5], m[6]), S::sub(m[5], m[6]));
+            // Powers of 2 and of 1/2.
+            let even = |power: f32| {
+                S::mul_add(S::splat(power), sum2, S::mul_add(S::splat(1.0 / power), sum_half, sum))
+            };
+            let odd = |power: f32| {
+                let half = S::mul_add(S::splat(1.0 / power), difference_half, difference);
+                S::mul_add(S::splat(power), difference2, half)
+            };
+            [
+                S::add(S::add(m[0], sum), S::add(sum2, sum_half)),
+                odd(2.0),
+                even(4.0),
+                odd(8.0),
+                even(16.0),
+                S::add(m[7], odd(32.0)),
                 zero,
                 zero,
             ]
@@ -265,9 +421,13 @@ pub(crate) unsafe fn outputs<S: Simd, T: Tile>(a: &Outputs) {
                 match T::OUTPUTS {
                     2 => a.epilogue.store::<S, 2>([pixels[0], pixels[1]], output, residual),
                     3 => a.epilogue.store::<S, 3>([pixels[0], pixels[1], pixels[2]], output, residual),
-                    _ => {
+                    4 => {
                         let row = [pixels[0], pixels[1], pixels[2], pixels[3]];
                         a.epilogue.store::<S, 4>(row, output, residual);
+                    }
+                    _ => {
+                        let row = [pixels[0], pixels[1], pixels[2], pixels[3], pixels[4], pixels[5]];
+                        a.epilogue.store::<S, 6>(row, output, residual);
                     }
                 }
             } else {
@@ -282,15 +442,85 @@ pub(crate) unsafe fn outputs<S: Simd, T: Tile>(a: &Outputs) {
 
 /// 3x3 weights at the points of a tile, row by row.
 pub fn weights<T: Tile>(taps: &[f32; 9]) -> [f32; MOST * MOST] {
-    let tap = |row: usize, column: usize| f64::from(taps[3 * row + column]);
-    let columns: [[f64; MOST]; 3] =
-        std::array::from_fn(|column| T::weights([tap(0, column), tap(1, column), tap(2, column)]));
-    let mut points = [0.0; MOST * MOST];
+    let columns = columns::<T, f64>(taps.map(f64::from));
+    let mut weights = [0.0; MOST * MOST];
     for y in 0..T::POINTS {
-        let row = T::weights([columns[0][y], columns[1][y], columns[2][y]]);
-        for x in 0..T::POINTS {
-            points[y * T::POINTS + x] = row[x] as f32;
+        let row = T::weights(columns.map(|column| column[y]));
+        for (x, weight) in row.into_iter().enumerate().take(T::POINTS) {
+            weights[y * T::POINTS + x] = weight as f32;
         }
     }
-    points
+    weights
+}
+
+/// The columns of 3x3 weights at the points.
+#[inline(always)]
+fn columns<T: Tile, N: Linear>([a, b, c, d, e, f, g, h, i]: [N; 9]) -> [[N; MOST]; 3] {
+    [T::weights([a, d, g]), T::weights([b, e, h]), T::weights([c, f, i])]
+}
+
+/// Weights of one group of output channels, to be brought to a row of points. Distances are in values.
+#[derive(Debug, Clone, Copy)]
+pub struct Taps {
+    /// For each input channel nine taps, row by row, of each the vectors of output channels.
+    pub taps: *const f32,
+    /// Input channels.
+    pub channels: usize,
+    /// Vectors of output channels.
+    pub vectors: usize,
+    /// For each point of the row and each input channel the vectors of output channels; points are `point` apart.
+    pub output: *mut f32,
+    /// From a point to the next.
+    pub point: usize,
+}
+
+/// Weights at a row of a tile's points: few enough at a time that they stay in the nearest cache until they are used.
+///
+/// # Safety
+///
+/// As [`Simd`], for everything that `a` points to. The row is one of the tile's.
+#[inline(always)]
+pub(crate) unsafe fn taps<S: Simd, T: Tile>(row: usize, a: &Taps) {
+    // SAFETY: the caller's. Rows that no tile has are left out of its code.
+    unsafe {
+        match row {
+            0 => taps_at::<S, T, 0>(a),
+            1 => taps_at::<S, T, 1>(a),
+            2 => taps_at::<S, T, 2>(a),
+            3 => taps_at::<S, T, 3>(a),
+            4 if T::POINTS > 4 => taps_at::<S, T, 4>(a),
+            5 if T::POINTS > 5 => taps_at::<S, T, 5>(a),
+            6 if T::POINTS > 6 => taps_at::<S, T, 6>(a),
+            7 if T::POINTS > 7 => taps_at::<S, T, 7>(a),
+            row => unreachable!("row {row} of {} points", T::POINTS),
+        }
+    }
+}
+
+/// # Safety
+///
+/// As [`taps`].
+#[inline(always)]
+unsafe fn taps_at<S: Simd, T: Tile, const ROW: usize>(a: &Taps) {
+    // SAFETY: the caller's.
+    unsafe {
+        let tap = a.vectors * S::LANES;
+        for channel in 0..a.channels {
+            for vector in 0..a.vectors {
+                let lane = vector * S::LANES;
+                let from = a.taps.add(9 * channel * tap + lane);
+                let mut taps = [Lanes::<S>(S::load(from)); 9];
+                for (index, lanes) in taps.iter_mut().enumerate() {
+                    lanes.0 = S::load(from.add(index * tap));
+                }
+                // Of the columns only this row is computed.
+                let [left, middle, right] = columns::<T, Lanes<S>>(taps);
+                let weights = T::weights([left[ROW], middle[ROW], right[ROW]]);
+                let output = a.output.add(channel * tap + lane);
+                for (x, weight) in weights.into_iter().enumerate().take(T::POINTS) {
+                    S::store(output.add(x * a.point), weight.0);
+                }
+            }
+        }
+    }
 }

@@ -3,19 +3,21 @@
 use kernels::{Kernels, Storage};
 
 use super::direct;
-use super::winograd::{self, TileSize};
+use super::winograd::{self, TileSize, Transformed};
 use crate::graph::{Geometry, Size};
 
 /// What one value of a tile's transforms costs, in multiplications: its loads, additions and stores.
 const TRANSFORM: usize = 6;
-/// What reading one packed weight from memory costs, in multiplications.
-const READ: usize = 8;
+/// What reading one packed weight from memory takes, in multiplications, which go on meanwhile.
+const READ: usize = 16;
+/// What bringing one weight to the points costs, in multiplications for each point.
+const MAKE: usize = 6;
 
 /// How a convolution is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
     Direct,
-    Winograd(TileSize),
+    Winograd(TileSize, Transformed),
 }
 
 /// A convolution to choose a method for.
@@ -54,7 +56,7 @@ impl Candidate {
         };
         let option = |method, products: usize, other: usize, packed: usize| Way {
             method,
-            time: products + other + READ * packed,
+            time: (products + other).max(READ * packed),
             memory: packed * size_of::<f32>(),
         };
         let pixels = self.size.0 * self.size.1;
@@ -71,12 +73,18 @@ impl Candidate {
             for tile in TileSize::ALL {
                 let (rows, columns) = tile.cover(self.size);
                 let points = rows * columns * tile.points();
-                options.push(option(
-                    Method::Winograd(tile),
-                    points * inputs * outputs / at_once(at_points),
-                    points * TRANSFORM * (inputs + outputs),
-                    winograd::packed_len(tile, &self.geometry, at_points, kernels),
-                ));
+                let products = points * inputs * outputs / at_once(at_points);
+                let transforms = points * TRANSFORM * (inputs + outputs);
+                let mut add = |transformed, made| {
+                    let packed = winograd::packed_len(tile, transformed, &self.geometry, at_points, kernels);
+                    let method = Method::Winograd(tile, transformed);
+                    options.push(option(method, products, transforms + made, packed));
+                };
+                add(Transformed::AtLoad, 0);
+                if self.input == Storage::Numbers {
+                    let times = winograd::times_made(tile, rows * columns, inputs, kernels);
+                    add(Transformed::EachRun, times * MAKE * tile.points() * inputs * outputs);
+                }
             }
         }
         options.sort_by_key(|option| option.time);

@@ -45,6 +45,7 @@ use memory::Aligned;
 use packing::{Parameters, padded};
 use plan::{Output, Packing, Plan, Step};
 use threads::Threads;
+use winograd::Transformed;
 
 /// Why a network cannot be run on the processor.
 #[derive(Debug, thiserror::Error)]
@@ -340,7 +341,12 @@ fn pack(
         }
         (Method::Direct, Storage::Numbers) => direct::pack(geometry, kernels, weight, threads),
         (Method::Direct, Storage::Halves) => direct::pack_halves(geometry, kernels, weight, threads),
-        (Method::Winograd(tile), input) => winograd::pack(tile, geometry, input, kernels, weight, threads),
+        (Method::Winograd(tile, Transformed::AtLoad), input) => {
+            winograd::pack(tile, geometry, input, kernels, weight, threads)
+        }
+        (Method::Winograd(tile, Transformed::EachRun), _) => {
+            winograd::pack_taps(tile, geometry, kernels, weight, threads)
+        }
     };
     Parameters { weights, scales: Aligned::default(), bias: padded(bias, kernels.lanes) }
 }

@@ -207,7 +207,7 @@ impl Layers<'_> {
     fn border(&self, node: usize) -> Border {
         let input_size = |input: &NodeId| self.sizes[input.index()];
         let (before, needed, size) = match (&self.graph.nodes()[node].op, self.methods[node]) {
-            (Op::Conv { input, .. }, Some(Method::Winograd(tile))) => {
+            (Op::Conv { input, .. }, Some(Method::Winograd(tile, _))) => {
                 let (rows, columns) = tile.cover(self.sizes[node]);
                 let needed = (rows * tile.outputs() + 1, columns * tile.outputs() + 1);
                 (1, needed, input_size(input))
@@ -312,10 +312,11 @@ impl Layers<'_> {
                                 DirectConv { geometry, counts, picture, input, output, residual, epilogue };
                             Step::Direct { packing, conv }
                         }
-                        Method::Winograd(tile) => {
+                        Method::Winograd(tile, transformed) => {
                             let Geometry { in_channels, out_channels, .. } = spec.geometry;
                             let conv = WinogradConv {
                                 tile,
+                                transformed,
                                 in_channels,
                                 out_channels,
                                 input,

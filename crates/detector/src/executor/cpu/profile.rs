@@ -127,17 +127,19 @@ impl Program {
         let packing = self.plan.packings[packing];
         let spec = &self.convolutions[packing.convolution];
         use Storage::{Bytes, Halves, Numbers};
-        use TileSize::{Four, Three, Two};
+        use TileSize::{Four, Six, Three, Two};
         let method = match (packing.method, packing.input) {
             (Method::Direct, Numbers) => "direct",
             (Method::Direct, Halves) => "direct bf16",
             (Method::Direct, Bytes(_)) => "direct int8",
-            (Method::Winograd(Two), Numbers) => "winograd 2",
-            (Method::Winograd(Three), Numbers) => "winograd 3",
-            (Method::Winograd(Four), Numbers) => "winograd 4",
-            (Method::Winograd(Two), _) => "winograd 2 bf16",
-            (Method::Winograd(Three), _) => "winograd 3 bf16",
-            (Method::Winograd(Four), _) => "winograd 4 bf16",
+            (Method::Winograd(Two, _), Numbers) => "winograd 2",
+            (Method::Winograd(Three, _), Numbers) => "winograd 3",
+            (Method::Winograd(Four, _), Numbers) => "winograd 4",
+            (Method::Winograd(Six, _), Numbers) => "winograd 6",
+            (Method::Winograd(Two, _), _) => "winograd 2 bf16",
+            (Method::Winograd(Three, _), _) => "winograd 3 bf16",
+            (Method::Winograd(Four, _), _) => "winograd 4 bf16",
+            (Method::Winograd(Six, _), _) => "winograd 6 bf16",
         };
         (spec.name.clone(), method, 2 * (spec.geometry.weights() * height * width) as u64)
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::executor::Error;
 use quantization::storages;
-use winograd::TileSize;
+use winograd::{TileSize, Transformed};
 
 /// The graph as a program for each instruction set that this processor has, with each method wherever it serves, and as it
 /// is planned with much and with no memory for weights.
@@ -28,9 +28,11 @@ pub(in crate::executor) fn programs(
             programs.push((format!("{}, {method}", kernels.instruction_set), program));
         };
         for tile in TileSize::ALL {
-            add(&format!("{tile:?}"), &|candidates| {
-                candidates.iter().map(|candidate| by_tiles(candidate, tile)).collect()
-            });
+            for transformed in [Transformed::AtLoad, Transformed::EachRun] {
+                add(&format!("{tile:?}, weights transformed {transformed:?}"), &|candidates| {
+                    candidates.iter().map(|candidate| by_tiles(candidate, tile, transformed)).collect()
+                });
+            }
         }
         add("least memory", &|candidates| choice::choose(candidates, kernels, 0));
         add("least time", &|candidates| choice::choose(candidates, kernels, usize::MAX));
@@ -50,7 +52,9 @@ pub(in crate::executor) fn programs_of(
 ) -> Vec<(String, Program)> {
     let tile = tile.and_then(|outputs| TileSize::ALL.into_iter().find(|tile| tile.outputs() == outputs));
     let choose = |candidates: &[Candidate]| match tile {
-        Some(tile) => candidates.iter().map(|candidate| by_tiles(candidate, tile)).collect(),
+        Some(tile) => {
+            candidates.iter().map(|candidate| by_tiles(candidate, tile, Transformed::AtLoad)).collect()
+        }
         None => candidates.iter().map(|_| Method::Direct).collect(),
     };
     let program = |(index, kernels): (usize, &'static Kernels)| {
@@ -73,9 +77,9 @@ pub(in crate::executor) fn programs_of(
 }
 
 /// Winograd's way wherever it serves.
-fn by_tiles(candidate: &Candidate, tile: TileSize) -> Method {
+fn by_tiles(candidate: &Candidate, tile: TileSize, transformed: Transformed) -> Method {
     let serves = (candidate.picture, candidate.geometry.kernel, candidate.geometry.stride);
-    if serves == (false, 3, 1) { Method::Winograd(tile) } else { Method::Direct }
+    if serves == (false, 3, 1) { Method::Winograd(tile, transformed) } else { Method::Direct }
 }
 
 /// What a layer's values become by being stored.

@@ -1,17 +1,20 @@
 //! Winograd's convolution: how it is cut into groups of tiles, and what each task does with a group.
 #![expect(unsafe_code, reason = "threads write to parts of the arena through pointers")]
 
-use kernels::{
-    Epilogue, Kernels, LINE, Outputs, Product, Quantization, Storage, Tile, Tile2, Tile3, Tile4, Transforms,
-    pair, weights,
-};
+mod tile;
+mod weights;
+
+use std::ops::Range;
+
+use kernels::{Epilogue, Kernels, LINE, Outputs, Product, Quantization, Storage, Taps};
 
 use super::context::Context;
 use super::layout::Region;
-use super::memory::{Aligned, Shared};
-use super::packing::{Parameters, packed};
-use super::threads::Threads;
-use crate::graph::Geometry;
+use super::memory::Shared;
+use super::packing::Parameters;
+pub(super) use tile::TileSize;
+use weights::TAPS;
+pub(super) use weights::{Transformed, pack, pack_taps, packed_len};
 
 /// Tiles of a group that a thread has for itself: enough that the weights are read seldom, few enough that the products
 /// stay in the cache.
@@ -22,6 +25,8 @@ const INPUTS: usize = 1 << 20;
 const PRODUCTS: usize = 1 << 17;
 /// Weights, in values, that are too many to be read again and again.
 const WEIGHTS: usize = 3_000_000;
+/// Input channels whose weights are brought to the points at a time: these stay in a core's own cache.
+const CHUNK: usize = 64;
 
 /// How threads share the tiles of all pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,114 +38,17 @@ enum Share {
     Together,
 }
 
-/// Outputs of an axis of a tile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TileSize {
-    Two,
-    Three,
-    Four,
-}
-
-impl TileSize {
-    /// Every size.
-    pub(super) const ALL: [Self; 3] = [Self::Two, Self::Three, Self::Four];
-
-    pub(super) fn outputs(self) -> usize {
-        match self {
-            Self::Two => Tile2::OUTPUTS,
-            Self::Three => Tile3::OUTPUTS,
-            Self::Four => Tile4::OUTPUTS,
-        }
-    }
-
-    /// Points of a tile.
-    pub(super) fn points(self) -> usize {
-        (self.outputs() + 2) * (self.outputs() + 2)
-    }
-
-    /// Rows and columns of tiles that cover a picture.
-    pub(super) fn cover(self, (height, width): (usize, usize)) -> (usize, usize) {
-        (height.div_ceil(self.outputs()), width.div_ceil(self.outputs()))
-    }
-
-    fn transforms(self, kernels: &Kernels) -> Transforms {
-        match self {
-            Self::Two => kernels.transforms[0],
-            Self::Three => kernels.transforms[1],
-            Self::Four => kernels.transforms[2],
-        }
-    }
-}
-
 /// A 3x3 convolution of stride 1 without its weights.
 #[derive(Debug)]
 pub(super) struct WinogradConv {
     pub(super) tile: TileSize,
+    pub(super) transformed: Transformed,
     pub(super) in_channels: usize,
     pub(super) out_channels: usize,
     pub(super) input: Region,
     pub(super) output: Region,
     pub(super) residual: Option<Region>,
     pub(super) epilogue: Epilogue,
-}
-
-/// How many values [`pack`] makes of a convolution's weights, `each` of which make one.
-pub(super) fn packed_len(tile: TileSize, geometry: &Geometry, each: usize, kernels: &Kernels) -> usize {
-    let whole = |channels: usize| channels.next_multiple_of(kernels.lanes);
-    whole(geometry.out_channels) * whole(geometry.in_channels) / each * tile.points()
-}
-
-/// Weights at the points, in the order in which the products take them: for each group of up to two vectors of output
-/// channels all points and input channels. A value is the weight of an input channel, or two halves for two of them; where
-/// the input is bytes, times their scale.
-pub(super) fn pack(
-    tile: TileSize,
-    geometry: &Geometry,
-    input: Storage,
-    kernels: &Kernels,
-    weight: &[f32],
-    threads: &mut Threads,
-) -> Aligned {
-    let Geometry { in_channels, out_channels, .. } = *geometry;
-    let at_points = match tile {
-        TileSize::Two => weights::<Tile2>,
-        TileSize::Three => weights::<Tile3>,
-        TileSize::Four => weights::<Tile4>,
-    };
-    let (lanes, points, each) = (kernels.lanes, tile.points(), input.each_at_points());
-    let scale = match input {
-        Storage::Numbers | Storage::Halves => 1.0,
-        Storage::Bytes(quantization) => quantization.scale,
-    };
-    let inputs = in_channels.next_multiple_of(lanes) / each;
-    packed(
-        packed_len(tile, geometry, each, kernels),
-        2 * lanes * inputs * points,
-        threads,
-        &|group, packed| {
-            let first = 2 * lanes * group;
-            let row = kernels.vectors(out_channels - first) * lanes;
-            for value in 0..in_channels.div_ceil(each) {
-                for (lane, output) in (first..out_channels).take(row).enumerate() {
-                    let of = |input: usize| {
-                        let mut taps = [0.0; 9];
-                        if input < in_channels {
-                            taps.copy_from_slice(&weight[(output * in_channels + input) * 9..][..9]);
-                        }
-                        at_points(&taps.map(|tap| tap * scale))
-                    };
-                    let mut weights = of(each * value);
-                    if each == 2 {
-                        let others = of(each * value + 1);
-                        weights = std::array::from_fn(|point| pair([weights[point], others[point]]));
-                    }
-                    for (point, weight) in weights.into_iter().enumerate().take(points) {
-                        packed[(point * inputs + value) * row + lane] = weight;
-                    }
-                }
-            }
-        },
-    )
 }
 
 /// Distances in a thread's scratch, in values.
@@ -150,9 +58,24 @@ struct Scratch {
     inputs: usize,
     /// From a product's point to the next.
     products: usize,
+    /// From a weight's point to the next, where weights are brought to the points in each run.
+    weights: usize,
     /// From the inputs to the products.
-    offset: usize,
+    to_products: usize,
+    /// From the inputs to the weights.
+    to_weights: usize,
     len: usize,
+}
+
+/// Tiles of the largest group that threads share, of so many values at each point.
+fn most_together(tile: TileSize, values: usize, kernels: &Kernels) -> usize {
+    let (input, product) = (tile.points() * values, tile.points() * 2 * kernels.lanes);
+    (INPUTS / input).min(PRODUCTS / product).max(1)
+}
+
+/// How often weights are brought to the points for so many tiles, if that is done in each run.
+pub(super) fn times_made(tile: TileSize, tiles: usize, in_channels: usize, kernels: &Kernels) -> usize {
+    tiles.div_ceil(most_together(tile, in_channels, kernels))
 }
 
 impl WinogradConv {
@@ -184,11 +107,7 @@ impl WinogradConv {
     fn most(&self, share: Share, kernels: &Kernels) -> usize {
         let most = match share {
             Share::Apart => GROUP,
-            Share::Together => {
-                let input = self.tile.points() * self.values(kernels);
-                let product = self.tile.points() * 2 * kernels.lanes;
-                (INPUTS / input).min(PRODUCTS / product).max(1)
-            }
+            Share::Together => most_together(self.tile, self.values(kernels), kernels),
         };
         most.next_multiple_of(self.register_tile(kernels))
     }
@@ -198,7 +117,8 @@ impl WinogradConv {
         let channel_groups = self.out_channels.div_ceil(2 * kernels.lanes);
         let weights = self.tile.points() * self.values(kernels) * self.out_channels;
         let groups = tiles.div_ceil(self.most(Share::Apart, kernels));
-        if groups == 1 || weights > WEIGHTS && channel_groups >= 2 * threads {
+        let is_made = self.transformed == Transformed::EachRun;
+        if groups == 1 || is_made || weights > WEIGHTS && channel_groups >= 2 * threads {
             Share::Together
         } else {
             Share::Apart
@@ -206,11 +126,18 @@ impl WinogradConv {
     }
 
     fn layout(&self, kernels: &Kernels, tiles: usize) -> Scratch {
+        let points = self.tile.points();
         // A line more, so that the points do not all fall into the same sets of the cache.
         let inputs = tiles * self.values(kernels) + LINE;
         let products = tiles * 2 * kernels.lanes + LINE;
-        let offset = (self.tile.points() * inputs).next_multiple_of(LINE);
-        Scratch { inputs, products, offset, len: offset + self.tile.points() * products }
+        let weights = match self.transformed {
+            Transformed::AtLoad => 0,
+            Transformed::EachRun => CHUNK * 2 * kernels.lanes + LINE,
+        };
+        let to_products = (points * inputs).next_multiple_of(LINE);
+        let to_weights = (to_products + points * products).next_multiple_of(LINE);
+        let row = self.tile.outputs() + 2;
+        Scratch { inputs, products, weights, to_products, to_weights, len: to_weights + row * weights }
     }
 
     /// Computes the output of every picture.
@@ -269,6 +196,17 @@ impl WinogradConv {
             }
         }
     }
+}
+
+/// Weights of some input channels at some points.
+#[derive(Debug, Clone)]
+struct Weights {
+    channels: Range<usize>,
+    points: Range<usize>,
+    /// Of the first channel at the first point.
+    first: *const f32,
+    /// From a point to the next, in values.
+    point: usize,
 }
 
 /// A convolution on its way over the tiles of all pictures.
@@ -340,38 +278,94 @@ impl Pass<'_> {
         let lanes = kernels.lanes;
         let vectors = kernels.vectors(conv.out_channels - channel_group * 2 * lanes);
         let channels = conv.values(kernels);
-        let count = self.tiles(group).count();
-        let weights = &self.weights[channel_group * 2 * lanes * channels * conv.tile.points()..];
-        let product_of = match conv.input.storage {
-            Storage::Numbers => kernels.product,
-            Storage::Halves | Storage::Bytes(_) => kernels.product_halves,
-        };
-        let tile = conv.register_tile(kernels);
+        let before = channel_group * 2 * lanes * channels;
+        let transforms = conv.tile.transforms(kernels);
         // SAFETY: inputs, products and weights are as large as the layout and the packing made them.
         unsafe {
-            let products = scratch.add(self.scratch.offset);
-            let runs = count.div_ceil(tile);
-            for point in 0..conv.tile.points() {
-                for run in 0..runs {
-                    let (first, end) = (count * run / runs, count * (run + 1) / runs);
-                    let product = Product {
-                        input: inputs.add(point * self.scratch.inputs + first * channels),
-                        channels,
-                        weights: weights[point * channels * vectors * lanes..].as_ptr(),
-                        output: products.add(point * self.scratch.products + first * vectors * lanes),
+            let products = scratch.add(self.scratch.to_products);
+            match conv.transformed {
+                Transformed::AtLoad => {
+                    let weights = Weights {
+                        channels: 0..channels,
+                        points: 0..conv.tile.points(),
+                        first: self.weights[before * conv.tile.points()..].as_ptr(),
+                        point: channels * vectors * lanes,
                     };
-                    product_of(vectors, end - first, &product);
+                    self.products(group, vectors, inputs, &weights, products);
+                }
+                Transformed::EachRun => {
+                    let made = scratch.add(self.scratch.to_weights);
+                    let (taps, row) = (&self.weights[before * TAPS..], conv.tile.outputs() + 2);
+                    for first in (0..channels).step_by(CHUNK) {
+                        let chunk = first..(first + CHUNK).min(channels);
+                        let taps = Taps {
+                            taps: taps[first * TAPS * vectors * lanes..].as_ptr(),
+                            channels: chunk.len(),
+                            vectors,
+                            output: made,
+                            point: self.scratch.weights,
+                        };
+                        for y in 0..row {
+                            (transforms.taps)(y, &taps);
+                            let weights = Weights {
+                                channels: chunk.clone(),
+                                points: y * row..(y + 1) * row,
+                                first: made,
+                                point: self.scratch.weights,
+                            };
+                            self.products(group, vectors, inputs, &weights, products);
+                        }
+                    }
                 }
             }
-            let transform = conv.tile.transforms(kernels).outputs;
             for (index, (picture, y, x)) in self.tiles(group).enumerate() {
                 for vector in 0..vectors {
                     self.store(
-                        transform,
+                        transforms.outputs,
                         products.add((index * vectors + vector) * lanes),
                         channel_group * 2 + vector,
                         (picture, y, x),
                     );
+                }
+            }
+        }
+    }
+
+    /// A group's products with some weights; those of all but the first channels are added to what is there.
+    ///
+    /// # Safety
+    ///
+    /// As [`Pass::outputs`].
+    unsafe fn products(
+        &self,
+        group: usize,
+        vectors: usize,
+        inputs: *const f32,
+        weights: &Weights,
+        products: *mut f32,
+    ) {
+        let Self { conv, kernels, .. } = *self;
+        let product_of = match conv.input.storage {
+            Storage::Numbers => kernels.product,
+            Storage::Halves | Storage::Bytes(_) => kernels.product_halves,
+        };
+        let (channels, values) = (&weights.channels, conv.values(kernels));
+        let count = self.tiles(group).count();
+        let runs = count.div_ceil(conv.register_tile(kernels));
+        for (index, point) in weights.points.clone().enumerate() {
+            for run in 0..runs {
+                let (first, end) = (count * run / runs, count * (run + 1) / runs);
+                // SAFETY: the caller's.
+                unsafe {
+                    let product = Product {
+                        input: inputs.add(point * self.scratch.inputs + first * values + channels.start),
+                        tile: values,
+                        channels: channels.len(),
+                        weights: weights.first.add(index * weights.point),
+                        output: products.add(point * self.scratch.products + first * vectors * kernels.lanes),
+                        adds: channels.start > 0,
+                    };
+                    product_of(vectors, end - first, &product);
                 }
             }
         }

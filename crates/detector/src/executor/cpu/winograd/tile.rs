@@ -1,0 +1,45 @@
+//! Sizes of tiles.
+
+use kernels::{Kernels, Tile, Tile2, Tile3, Tile4, Tile6, Transforms};
+
+/// Outputs of an axis of a tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum TileSize {
+    Two,
+    Three,
+    Four,
+    Six,
+}
+
+impl TileSize {
+    /// Every size.
+    pub(in super::super) const ALL: [Self; 4] = [Self::Two, Self::Three, Self::Four, Self::Six];
+
+    pub(in super::super) fn outputs(self) -> usize {
+        match self {
+            Self::Two => Tile2::OUTPUTS,
+            Self::Three => Tile3::OUTPUTS,
+            Self::Four => Tile4::OUTPUTS,
+            Self::Six => Tile6::OUTPUTS,
+        }
+    }
+
+    /// Points of a tile.
+    pub(in super::super) fn points(self) -> usize {
+        (self.outputs() + 2) * (self.outputs() + 2)
+    }
+
+    /// Rows and columns of tiles that cover a picture.
+    pub(in super::super) fn cover(self, (height, width): (usize, usize)) -> (usize, usize) {
+        (height.div_ceil(self.outputs()), width.div_ceil(self.outputs()))
+    }
+
+    pub(super) fn transforms(self, kernels: &Kernels) -> Transforms {
+        match self {
+            Self::Two => kernels.transforms[0],
+            Self::Three => kernels.transforms[1],
+            Self::Four => kernels.transforms[2],
+            Self::Six => kernels.transforms[3],
+        }
+    }
+}
