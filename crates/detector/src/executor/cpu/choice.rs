@@ -70,7 +70,7 @@ impl Candidate {
         let is_fast = each == at_points || kernels.halves.is_one_instruction;
         if (self.picture, kernel, stride) == (false, 3, 1) && is_fast {
             let inputs = in_channels.next_multiple_of(kernels.lanes);
-            for tile in TileSize::ALL {
+            for tile in TileSize::ALL.into_iter().filter(|tile| tile.serves(self.input)) {
                 let (rows, columns) = tile.cover(self.size);
                 let points = rows * columns * tile.points();
                 let products = points * inputs * outputs / at_once(at_points);

@@ -118,11 +118,8 @@ impl WinogradConv {
         let weights = self.tile.points() * self.values(kernels) * self.out_channels;
         let groups = tiles.div_ceil(self.most(Share::Apart, kernels));
         let is_made = self.transformed == Transformed::EachRun;
-        if groups == 1 || is_made || weights > WEIGHTS && channel_groups >= 2 * threads {
-            Share::Together
-        } else {
-            Share::Apart
-        }
+        let is_much = is_made || weights > WEIGHTS;
+        if groups == 1 || is_much && channel_groups >= 2 * threads { Share::Together } else { Share::Apart }
     }
 
     fn layout(&self, kernels: &Kernels, tiles: usize) -> Scratch {

@@ -1,6 +1,6 @@
 //! Sizes of tiles.
 
-use kernels::{Kernels, Tile, Tile2, Tile3, Tile4, Tile6, Transforms};
+use kernels::{Kernels, Storage, Tile, Tile2, Tile3, Tile4, Tile6, Transforms};
 
 /// Outputs of an axis of a tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,11 @@ pub(in super::super) enum TileSize {
 impl TileSize {
     /// Every size.
     pub(in super::super) const ALL: [Self; 4] = [Self::Two, Self::Three, Self::Four, Self::Six];
+
+    /// Whether what is stored in such a way is exact enough at the points: there halves lose the more, the larger the tile.
+    pub(in super::super) fn serves(self, input: Storage) -> bool {
+        input == Storage::Numbers || self != Self::Six
+    }
 
     pub(in super::super) fn outputs(self) -> usize {
         match self {

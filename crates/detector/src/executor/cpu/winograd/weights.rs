@@ -16,7 +16,7 @@ pub(super) const TAPS: usize = 9;
 pub(in super::super) enum Transformed {
     /// Once: they then take the memory of the points.
     AtLoad,
-    /// In each run: they take no more memory than there are. Only where the input is numbers.
+    /// In each run: they take no more memory than plain ones. Only where the input is numbers.
     EachRun,
 }
 
@@ -70,9 +70,9 @@ pub(in super::super) fn pack_taps(
     )
 }
 
-/// Weights at the points, for [`Transformed::AtLoad`], in the order in which the products take them: for each group of up to two vectors of output
-/// channels all points and input channels. A value is the weight of an input channel, or two halves for two of them; where
-/// the input is bytes, times their scale.
+/// Weights at the points, for [`Transformed::AtLoad`], in the order in which the products take them: for each group of up to
+/// two vectors of output channels all points and input channels. A value is the weight of an input channel, or two halves for
+/// two of them; where the input is bytes, times their scale.
 pub(in super::super) fn pack(
     tile: TileSize,
     geometry: &Geometry,
