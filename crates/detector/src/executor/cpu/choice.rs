@@ -8,8 +8,8 @@ use crate::graph::{Geometry, Size};
 
 /// What one value of a tile's transforms costs, in multiplications: its loads, additions and stores.
 const TRANSFORM: usize = 6;
-/// What reading one packed weight from memory takes, in multiplications, which go on meanwhile.
-const READ: usize = 16;
+/// What reading one packed weight from memory costs, in multiplications.
+const READ: usize = 8;
 /// What bringing one weight to the points costs, in multiplications for each point.
 const MAKE: usize = 6;
 
@@ -56,7 +56,7 @@ impl Candidate {
         };
         let option = |method, products: usize, other: usize, packed: usize| Way {
             method,
-            time: (products + other).max(READ * packed),
+            time: products + other + READ * packed,
             memory: packed * size_of::<f32>(),
         };
         let pixels = self.size.0 * self.size.1;
