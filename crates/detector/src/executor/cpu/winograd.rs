@@ -133,8 +133,8 @@ impl WinogradConv {
         };
         let to_products = (points * inputs).next_multiple_of(LINE);
         let to_weights = (to_products + points * products).next_multiple_of(LINE);
-        let row = self.tile.outputs() + 2;
-        Scratch { inputs, products, weights, to_products, to_weights, len: to_weights + row * weights }
+        let len = to_weights + self.tile.row() * weights;
+        Scratch { inputs, products, weights, to_products, to_weights, len }
     }
 
     /// Computes the output of every picture.
@@ -292,7 +292,7 @@ impl Pass<'_> {
                 }
                 Transformed::EachRun => {
                     let made = scratch.add(self.scratch.to_weights);
-                    let (taps, row) = (&self.weights[before * TAPS..], conv.tile.outputs() + 2);
+                    let (taps, row) = (&self.weights[before * TAPS..], conv.tile.row());
                     for first in (0..channels).step_by(CHUNK) {
                         let chunk = first..(first + CHUNK).min(channels);
                         let taps = Taps {

@@ -29,9 +29,14 @@ impl TileSize {
         }
     }
 
+    /// Points of a row of a tile.
+    pub(super) fn row(self) -> usize {
+        self.outputs() + 2
+    }
+
     /// Points of a tile.
     pub(in super::super) fn points(self) -> usize {
-        (self.outputs() + 2) * (self.outputs() + 2)
+        self.row() * self.row()
     }
 
     /// Rows and columns of tiles that cover a picture.
